@@ -1,0 +1,53 @@
+"""Names that more than one part of Easel spells: API group, labels, environment, ports.
+
+A key that is written here is written nowhere else.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+GROUP: Final = "easel.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+FIELD_MANAGER: Final = "easel"
+"""Owner of the fields that Easel applies (server-side apply)."""
+
+RUNTIME_PORT: Final = 8000
+"""TCP port of a runtime, as in Livepeer's runner image."""
+
+GATEWAY_PORT: Final = 8080
+"""TCP port of the gateway."""
+
+
+class Label(StrEnum):
+    """Label keys on what Easel creates."""
+
+    NAME = "app.kubernetes.io/name"
+    COMPONENT = "app.kubernetes.io/component"
+    MANAGED_BY = "app.kubernetes.io/managed-by"
+    MODEL = f"{GROUP}/model"
+    """Name of the ImageModel; the only key in selectors, because selectors cannot change."""
+
+
+class Env(StrEnum):
+    """Environment variables that a runtime reads.
+
+    Names without the `EASEL_` prefix are those of Livepeer's runner, so that its deployments carry over.
+    """
+
+    MODEL_ID = "MODEL_ID"
+    MODEL_DIR = "MODEL_DIR"
+    PIPELINE = "PIPELINE"
+    AUTH_TOKEN = "AUTH_TOKEN"  # noqa: S105 (a name, not a secret)
+    HOST = "HOST"
+    PORT = "PORT"
+    REVISION = "EASEL_REVISION"
+    PARAMETERS = "EASEL_PARAMETERS"
+    QUEUE = "EASEL_QUEUE"
+    DEADLINE_SECONDS = "EASEL_DEADLINE_SECONDS"
+    GRACE_SECONDS = "EASEL_GRACE_SECONDS"
+    LOG_LEVEL = "EASEL_LOG_LEVEL"
+    TERMINATION_LOG = "EASEL_TERMINATION_LOG"
+    LISTEN_FD = "EASEL_LISTEN_FD"
+    EXIT_WITH_STDIN = "EASEL_EXIT_WITH_STDIN"

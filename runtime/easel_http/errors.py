@@ -1,0 +1,154 @@
+"""Errors that become answers, in the shapes of the seed contract.
+
+ApiError                    {"detail": {"msg": ...}}
+├── BadRequest          400 the body or the picture cannot be read
+├── Unauthorized        401 missing or wrong bearer token
+├── NotFound            404 unknown model or result
+├── BodyTooLarge        413 more bytes than are taken
+├── InvalidForm         422 {"detail": [{"type", "loc", "msg", "input"}]}
+├── Busy                429 every place in the queue is taken; Retry-After
+├── Failed              500 the model failed at this request
+├── UpstreamFailed      502 the runtime went away while it worked
+├── Unavailable         503 no runtime can take the request; Retry-After if waiting helps
+└── TimedOut            504 the work took longer than its deadline
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
+
+CLIENT_CLOSED_REQUEST: Final = 499
+"""Status for the access log when the caller has left; nobody receives it (the number is nginx's)."""
+
+
+class ApiError(Exception):
+    """A refusal or failure with its HTTP answer."""
+
+    status: ClassVar[int] = 500
+
+    def __init__(self, msg: str, *, retry_after: int | None = None, **more: object) -> None:
+        """`retry_after`: seconds after which the caller may try again; `more`: further keys beside `msg`."""
+        super().__init__(msg)
+        self.msg = msg
+        self.more = more
+        self.headers: dict[str, str] = {} if retry_after is None else {"Retry-After": str(max(1, retry_after))}
+
+    def body(self) -> Mapping[str, Any]:
+        """The JSON body of the answer."""
+        return {"detail": {"msg": self.msg, **self.more}}
+
+
+class BadRequest(ApiError):
+    """The body or the picture cannot be read."""
+
+    status = 400
+
+
+class Unauthorized(ApiError):
+    """The bearer token is missing or wrong."""
+
+    status = 401
+
+    def __init__(self, msg: str) -> None:
+        super().__init__(msg)
+        self.headers["WWW-Authenticate"] = "Bearer"
+
+
+class NotFound(ApiError):
+    """There is no such model or result."""
+
+    status = 404
+
+
+class BodyTooLarge(ApiError):
+    """The body has more bytes than are taken."""
+
+    status = 413
+
+
+class InvalidForm(ApiError):
+    """Fields are missing or wrong; each one is named, as FastAPI does it."""
+
+    status = 422
+
+    def __init__(self, problems: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__("; ".join(str(problem["msg"]) for problem in problems))
+        self.problems = tuple(problems)
+
+    @classmethod
+    def at(cls, field: str, msg: str, *, given: object = None, kind: str = "value_error") -> "InvalidForm":
+        """One wrong field of the form."""
+        return cls([{"type": kind, "loc": ["body", field], "msg": msg, "input": given}])
+
+    @classmethod
+    def of(cls, error: ValidationError) -> "InvalidForm":
+        """Every problem that pydantic found."""
+        return cls(
+            [
+                {"type": found["type"], "loc": ["body", *found["loc"]], "msg": found["msg"], "input": found["input"]}
+                for found in error.errors(include_url=False, include_context=False)
+            ]
+        )
+
+    def body(self) -> Mapping[str, Any]:
+        """The JSON body of the answer: a list, one entry per problem."""
+        return {"detail": self.problems}
+
+
+class Busy(ApiError):
+    """Every place in the queue is taken."""
+
+    status = 429
+
+
+class Failed(ApiError):
+    """The model failed at this request."""
+
+    status = 500
+
+
+class UpstreamFailed(ApiError):
+    """The runtime went away while it worked."""
+
+    status = 502
+
+
+class Unavailable(ApiError):
+    """No runtime can take the request."""
+
+    status = 503
+
+
+class TimedOut(ApiError):
+    """The work took longer than its deadline."""
+
+    status = 504
+
+
+def install(app: FastAPI) -> None:
+    """Make `app` answer every error in the contract's shapes, as JSON."""
+
+    async def api_error(_: Request, error: Exception) -> Response:
+        assert isinstance(error, ApiError)  # noqa: S101 (narrows the type of the handler table)
+        return JSONResponse(error.body(), error.status, error.headers)
+
+    async def http_error(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        return JSONResponse({"detail": {"msg": error.detail}}, error.status_code, error.headers)
+
+    async def left(_: Request, __: Exception) -> Response:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+    async def unexpected(_: Request, __: Exception) -> Response:
+        return JSONResponse({"detail": {"msg": "internal error; the server's log has more"}}, 500)
+
+    app.add_exception_handler(ApiError, api_error)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(404, http_error)
+    app.add_exception_handler(405, http_error)
+    app.add_exception_handler(ClientDisconnect, left)
+    app.add_exception_handler(Exception, unexpected)

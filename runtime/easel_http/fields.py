@@ -1,0 +1,111 @@
+"""The text fields of `POST /image-to-image`: the twelve of the seed contract, less the image.
+
+Names, order and meaning are Livepeer's (ai-runner v0.14.1). A field that is absent or blank takes the model's
+own default, so its default here is None; the seed's numbers are the fallback of the last resort.
+"""
+
+import json
+import math
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from easel_http.errors import InvalidForm
+
+MAX_SEED: Final = 2**32 - 1
+MAX_STEPS: Final = 1000
+MAX_IMAGES: Final = 64
+_MAY_BE_BLANK: Final = ("prompt",)
+
+
+def _lora_weights(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError('must be a JSON object such as {"nerijs/pixel-art-xl": 1.2}') from error
+
+
+def _finite(value: Any) -> Any:
+    # Said here because pydantic's own sentence names neither the value nor a way out.
+    try:
+        finite = math.isfinite(float(value))
+    except (TypeError, ValueError):
+        return value
+    if not finite:
+        raise ValueError(f"must be a finite number, not {value}")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_finite)]
+
+
+class ImageToImageFields(BaseModel):
+    """What a caller sends beside the image."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    prompt: Annotated[str, Field(max_length=8192)]
+    """What to make of the image."""
+    model_id: Annotated[str, Field(max_length=96)] = ""
+    """Which model; the gateway requires it."""
+    loras: Annotated[dict[str, Number], BeforeValidator(_lora_weights)] = Field(
+        default_factory=dict, json_schema_extra={"type": "string", "examples": ['{"nerijs/pixel-art-xl": 1.2}']}
+    )
+    """LoRA weights by Hub repository, as a JSON object."""
+    strength: Annotated[Number, Field(ge=0, le=1)] | None = None
+    """How much of the image may change, 0 to 1. Default: the model's, else 0.8."""
+    guidance_scale: Annotated[Number, Field(ge=0, le=100)] | None = None
+    """How closely the result follows the prompt. Default: the model's, else 7.5."""
+    image_guidance_scale: Annotated[Number, Field(ge=0, le=100)] | None = None
+    """How closely the result follows the image (InstructPix2Pix). Default: the model's, else 1.5."""
+    negative_prompt: Annotated[str, Field(max_length=8192)] = ""
+    """What to keep out of the result; unused when guidance_scale is 1 or less."""
+    safety_check: bool = True
+    """Whether to look for content that is not safe for work."""
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
+    """Seed of the first image; the next ones count up from it. Default: random."""
+    num_inference_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] | None = None
+    """Denoising steps. Default: the model's, else 100."""
+    num_images_per_prompt: Annotated[int, Field(ge=1, le=MAX_IMAGES)] = 1
+    """How many images to make."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blank_is_absent(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {name: value for name, value in data.items() if value != "" or name in _MAY_BE_BLANK}
+
+    @classmethod
+    def from_texts(cls, texts: dict[str, str]) -> "ImageToImageFields":
+        """The fields of a form.
+
+        Raises:
+            InvalidForm: fields are missing or wrong.
+        """
+        try:
+            return cls.model_validate(texts)
+        except ValidationError as error:
+            raise InvalidForm.of(error) from error
+
+
+def form_schema(*required: str) -> dict[str, Any]:
+    """OpenAPI schema of the whole multipart form, for a route whose body is read as a stream."""
+    schema = ImageToImageFields.model_json_schema()
+    image = {"type": "string", "format": "binary", "description": "The image to start from."}
+    schema["properties"] = {"image": image, **{name: _inline(part) for name, part in schema["properties"].items()}}
+    schema["required"] = ["prompt", "image", *required]
+    schema["title"] = "ImageToImage"
+    return schema
+
+
+def _inline(part: dict[str, Any]) -> dict[str, Any]:
+    """`part` without the "or null" that only means "may be absent"."""
+    options = [option for option in part.get("anyOf", ()) if option.get("type") != "null"]
+    rest = {key: value for key, value in part.items() if key not in ("anyOf", "additionalProperties")}
+    if options:
+        rest.pop("default", None)
+        return {**options[0], **rest}
+    return rest

@@ -1,0 +1,66 @@
+"""`python -m easel_runtime`: settings, engine, application, server."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+
+import uvicorn
+from pydantic import ValidationError
+
+from easel_runtime.app import create_app
+from easel_runtime.pipelines import diffusers_engine
+from easel_runtime.settings import Settings
+
+_log = logging.getLogger("easel_runtime")
+
+
+def main() -> None:
+    """Serve the model named by the environment until SIGTERM; exit code 1 if it cannot be loaded."""
+    try:
+        settings = Settings()  # type: ignore[call-arg]  # the environment has the rest
+    except ValidationError as error:
+        sys.exit("\n".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors()))
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    if settings.exit_with_stdin:
+        threading.Thread(target=_terminate_after_stdin, name="stdin", daemon=True).start()
+    failures: list[str] = []
+
+    def on_load_failure(reason: str) -> None:
+        _log.error("%s", reason)
+        failures.append(reason)
+        if settings.termination_log is not None:
+            settings.termination_log.write_text(reason)
+        server.should_exit = True
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings, diffusers_engine(settings), on_load_failure),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=settings.grace_seconds,
+            server_header=False,
+        )
+    )
+    inherited = [] if settings.listen_fd is None else [socket.socket(fileno=settings.listen_fd)]
+    server.run(sockets=inherited or None)
+    logging.shutdown()
+    # Not sys.exit: it would wait for the model's thread, and a load in progress cannot be interrupted.
+    os._exit(1 if failures else 0)
+
+
+def _terminate_after_stdin() -> None:
+    """The process that started this one holds the other end; when it is gone, nobody needs this one."""
+    while sys.stdin.buffer.read(1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The seam between HTTP and the model: what is asked of an engine, and what one request amounts to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a request gets where neither the caller nor the ImageModel says anything.
+
+    The numbers are the seed contract's (Livepeer ai-runner v0.14.1).
+    """
+
+    steps: int = 100
+    guidance_scale: float = 7.5
+    image_guidance_scale: float = 1.5
+    strength: float = 0.8
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One validated request: every default applied, every bound kept."""
+
+    prompt: str
+    image: Image
+    """The input, RGB, upright."""
+    negative_prompt: str
+    steps: int
+    guidance_scale: float
+    image_guidance_scale: float
+    strength: float
+    seeds: tuple[int, ...]
+    """One per image."""
+    explicit: frozenset[str] = frozenset()
+    """Names of the form fields that the caller sent."""
+    adjusted: tuple[str, ...] = ()
+    """`field=value` for each value that was moved into the model's bounds."""
+
+
+class Cancelled(Exception):
+    """Raised by `on_step` to stop the image in work; nobody waits for it any more."""
+
+
+class LoadError(Exception):
+    """The model cannot be loaded; the message is for the person who declared it."""
+
+
+class GenerationError(Exception):
+    """The model cannot work with this request; the message is for the caller."""
+
+
+OnStep = Callable[[int], None]
+"""Called with the number of finished steps; may raise `Cancelled`."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What is known of a model once it is in memory."""
+
+    device: str
+    defaults: Defaults = field(default_factory=Defaults)
+    ignores: frozenset[str] = frozenset()
+    """Form fields that this model has no use for."""
+
+
+class Engine(Protocol):
+    """One model on one device. All calls come from one thread."""
+
+    def load(self) -> Loaded:
+        """Bring the model into memory.
+
+        Raises:
+            LoadError: it cannot be had or is not an image-to-image model.
+        """
+
+    def generate(self, generation: Generation, seed: int, on_step: OnStep) -> Image:
+        """One image of the size of `generation.image`.
+
+        Raises:
+            Cancelled: `on_step` raised it.
+            GenerationError: the model refuses this request.
+        """

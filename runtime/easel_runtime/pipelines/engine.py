@@ -1,0 +1,84 @@
+"""The engine that runs diffusers pipelines. Imported late, on the model's thread."""
+
+import inspect
+from typing import Any, Final
+
+import torch
+from diffusers import DiffusionPipeline
+from easel_runtime.engine import Generation, GenerationError, Loaded, OnStep
+from easel_runtime.images import extend_to_multiple
+from easel_runtime.pipelines.loading import load_pipeline
+from easel_runtime.settings import Settings
+from PIL.Image import Image
+
+_PARAMETERS: Final = {
+    # form field: the pipelines' keyword
+    "negative_prompt": "negative_prompt",
+    "strength": "strength",
+    "guidance_scale": "guidance_scale",
+    "image_guidance_scale": "image_guidance_scale",
+    "num_inference_steps": "num_inference_steps",
+}
+
+
+class DiffusersEngine:
+    """One diffusers pipeline on the best device at hand."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pipeline: Any = None
+        self._keywords: frozenset[str] = frozenset()
+        self._multiple = 8
+
+    def load(self) -> Loaded:
+        """See `Engine.load`."""
+        device = _best_device()
+        pipeline, family = load_pipeline(self._settings, device)
+        self._keywords = frozenset(inspect.signature(pipeline.__call__).parameters)
+        self._multiple = pipeline.image_processor.config.vae_scale_factor
+        self._pipeline = pipeline
+        ignores = {name for name, keyword in _PARAMETERS.items() if keyword not in self._keywords}
+        return Loaded(str(device), family.defaults, frozenset(ignores | {"safety_check"}))
+
+    def generate(self, generation: Generation, seed: int, on_step: OnStep) -> Image:
+        """See `Engine.generate`."""
+        size = generation.image.size
+        wanted = {
+            "prompt": generation.prompt,
+            "image": extend_to_multiple(generation.image, self._multiple),
+            "negative_prompt": generation.negative_prompt,
+            "num_inference_steps": generation.steps,
+            "guidance_scale": generation.guidance_scale,
+            "image_guidance_scale": generation.image_guidance_scale,
+            "strength": _strength_of_one_step(generation.strength, generation.steps),
+            # On the CPU, so that a seed means the same image on every device.
+            "generator": torch.Generator("cpu").manual_seed(seed),
+            "callback_on_step_end": _step_callback(on_step),
+            "output_type": "pil",
+        }
+        try:
+            result = self._pipeline(**{name: wanted[name] for name in wanted if name in self._keywords})
+        except ValueError as error:
+            # How diffusers says that the caller's values do not fit this pipeline.
+            raise GenerationError(str(error)) from error
+        image: Image = result.images[0]
+        return image.crop((0, 0, *size))
+
+
+def _best_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _strength_of_one_step(strength: float, steps: int) -> float:
+    """`strength`, raised to where int(steps * strength), the number of steps that are run, is at least one."""
+    return strength if int(steps * strength) >= 1 else min(1.0, (1 + 1e-9) / steps)
+
+
+def _step_callback(on_step: OnStep) -> Any:
+    def callback(_: DiffusionPipeline, step: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        on_step(step + 1)
+        return tensors
+
+    return callback

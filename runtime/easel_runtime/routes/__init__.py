@@ -1,0 +1,1 @@
+"""The runtime's routes; each only translates between HTTP and the worker."""

@@ -1,0 +1,68 @@
+"""`POST /image-to-image`: read the form, make the images, answer."""
+
+import asyncio
+import secrets
+
+from easel_http.disconnect import while_connected
+from easel_http.errors import BadRequest, Unauthorized
+from easel_http.fields import ImageToImageFields, form_schema
+from easel_http.form import Form, FormLimits, read_form
+from fastapi import APIRouter, Request, Response
+
+from easel_runtime.answers import answer
+from easel_runtime.engine import Generation, Loaded
+from easel_runtime.generation import resolve
+from easel_runtime.images import decode
+from easel_runtime.settings import Settings
+from easel_runtime.worker import Output, Worker
+
+ADJUSTED = "X-Easel-Adjusted"
+IGNORED = "X-Easel-Ignored"
+
+router = APIRouter()
+
+
+@router.post(
+    "/image-to-image",
+    operation_id="genImageToImage",
+    tags=["generate"],
+    openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form_schema()}}}},
+)
+@router.post("/image-to-image/", include_in_schema=False)
+async def image_to_image(request: Request) -> Response:
+    """Edit one image; errors are those of `easel_http.errors`."""
+    settings: Settings = request.app.state.settings
+    worker: Worker = request.app.state.worker
+    _check_token(settings, request.headers.get("authorization", ""))
+    loaded = worker.admit()
+    async with read_form(request.headers, request.stream(), FormLimits()) as form:
+        _check_model(settings, form.fields)
+        generation = await _generation(form, settings, loaded)
+        outputs: list[Output] = await while_connected(request, worker.generate(generation))
+    headers = {}
+    if generation.adjusted:
+        headers[ADJUSTED] = ", ".join(generation.adjusted)
+    if ignored := sorted(loaded.ignores & generation.explicit):
+        headers[IGNORED] = ", ".join(ignored)
+    return answer(outputs, request.headers.get("accept", ""), headers)
+
+
+def _check_token(settings: Settings, authorization: str) -> None:
+    """Before the body is read, and in constant time."""
+    if settings.auth_token is None:
+        return
+    expected = f"Bearer {settings.auth_token.get_secret_value()}"
+    if not secrets.compare_digest(authorization.encode(), expected.encode()):
+        raise Unauthorized("the bearer token is missing or wrong")
+
+
+def _check_model(settings: Settings, fields: ImageToImageFields) -> None:
+    if fields.model_id and fields.model_id != settings.model_id:
+        raise BadRequest(f"this runtime serves {settings.model_id}, not {fields.model_id}")
+    if fields.loras:
+        raise BadRequest("this model does not take LoRAs")
+
+
+async def _generation(form: Form, settings: Settings, loaded: Loaded) -> Generation:
+    picture = await asyncio.to_thread(decode, form.image.rewound(), settings.parameters.max_pixels)
+    return resolve(form.fields, picture, settings.parameters, loaded.defaults)

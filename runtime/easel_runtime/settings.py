@@ -1,0 +1,48 @@
+"""Settings of a runtime, read once from the environment at start-up and passed down."""
+
+from pathlib import Path
+from typing import Annotated
+
+from easel_crds.metadata import RUNTIME_PORT, Env
+from easel_crds.parameters import Parameters
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """How this process serves its model. Each field's variable is named in `easel_crds.metadata.Env`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", populate_by_name=True, use_attribute_docstrings=True, env_ignore_empty=True
+    )
+
+    model_id: Annotated[str, Field(validation_alias=Env.MODEL_ID, min_length=1)]
+    """Hub repository id of the model."""
+    revision: Annotated[str, Field(validation_alias=Env.REVISION)] = "main"
+    """Branch, tag or commit of the weights."""
+    model_dir: Annotated[Path | None, Field(validation_alias=Env.MODEL_DIR)] = None
+    """Directory of the weights in the Hub's cache layout; unset: the Hub client's own."""
+    pipeline: Annotated[str, Field(validation_alias=Env.PIPELINE, pattern="^image-to-image$")] = "image-to-image"
+    """Kind of pipeline; only image-to-image exists here."""
+    parameters: Annotated[Parameters, Field(validation_alias=Env.PARAMETERS)] = Parameters()
+    """`spec.parameters` of the ImageModel, as JSON."""
+    auth_token: Annotated[SecretStr | None, Field(validation_alias=Env.AUTH_TOKEN)] = None
+    """Bearer token that requests must carry; unset: none."""
+    host: Annotated[str, Field(validation_alias=Env.HOST)] = "0.0.0.0"  # noqa: S104 (a pod's own address)
+    """Address to listen on."""
+    port: Annotated[int, Field(validation_alias=Env.PORT, ge=0, le=65535)] = RUNTIME_PORT
+    """TCP port to listen on."""
+    listen_fd: Annotated[int | None, Field(validation_alias=Env.LISTEN_FD, ge=0)] = None
+    """Inherited listening socket, in the place of host and port."""
+    queue: Annotated[int, Field(validation_alias=Env.QUEUE, ge=1, le=1000)] = 8
+    """Requests in work and waiting; one more is refused with 429."""
+    deadline_seconds: Annotated[float, Field(validation_alias=Env.DEADLINE_SECONDS, gt=0)] = 600
+    """Longest time that one request may wait and work."""
+    grace_seconds: Annotated[int, Field(validation_alias=Env.GRACE_SECONDS, ge=0)] = 120
+    """Time for requests in work to end after SIGTERM."""
+    log_level: Annotated[str, Field(validation_alias=Env.LOG_LEVEL, pattern="^(debug|info|warning|error)$")] = "info"
+    """Least level that is logged."""
+    termination_log: Annotated[Path | None, Field(validation_alias=Env.TERMINATION_LOG)] = None
+    """File for the reason of a failed start, as Kubernetes reads it (`terminationMessagePath`)."""
+    exit_with_stdin: Annotated[bool, Field(validation_alias=Env.EXIT_WITH_STDIN)] = False
+    """End when standard input is closed, so that no runtime outlives the process that started it."""
