@@ -6,16 +6,15 @@ column and row, and the result is cut back.
 """
 
 import io
-import warnings
 from typing import BinaryIO, Final
 
 import numpy as np
-from easel_http.errors import BadRequest, InvalidForm
-from PIL import Image, ImageOps, UnidentifiedImageError
+from easel_http.errors import BadRequest
+from easel_http.picture import open_picture
+from PIL import Image, ImageOps
 
-FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _PNG_LEVEL: Final = 1
-"""zlib level: 3 times as fast as Pillow's default at 1.2 times the bytes (1024 x 1024 photographs)."""
+"""zlib level: about three times as fast as Pillow's default, for up to a quarter more bytes."""
 
 
 def decode(file: BinaryIO, max_pixels: int) -> Image.Image:
@@ -23,29 +22,14 @@ def decode(file: BinaryIO, max_pixels: int) -> Image.Image:
 
     Raises:
         BadRequest: `file` is not a picture of a known format, or is damaged.
-        InvalidForm: it has more than `max_pixels` pixels; found from its header, before it is decoded.
+        InvalidForm: it has more than `max_pixels` pixels.
     """
+    picture = open_picture(file, max_pixels)
     try:
-        with warnings.catch_warnings():
-            # Ours is the bound that counts; Pillow's own warning would only repeat it.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(file, formats=FORMATS)
-            width, height = picture.size
-            if width * height > max_pixels:
-                raise InvalidForm.at("image", too_many_pixels(width, height, max_pixels), given=f"{width}x{height}")
-            picture.load()
-    except Image.DecompressionBombError as error:
-        raise InvalidForm.at("image", f"has more than the {max_pixels} pixels that are taken") from error
-    except UnidentifiedImageError as error:
-        raise BadRequest(f"the image is none of {', '.join(FORMATS)}") from error
+        picture.load()
+        return _opaque(ImageOps.exif_transpose(picture))
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise BadRequest(f"the image is damaged: {error}") from error
-    return _opaque(ImageOps.exif_transpose(picture))
-
-
-def too_many_pixels(width: int, height: int, max_pixels: int) -> str:
-    """Sentence for a picture beyond the bound."""
-    return f"has {width} x {height} = {width * height} pixels; at most {max_pixels} are taken: make it smaller"
 
 
 def _opaque(picture: Image.Image) -> Image.Image:

@@ -1,0 +1,1 @@
+"""Easel on one machine: the same manifests, with processes in the place of pods."""

@@ -1,0 +1,72 @@
+"""The `easel` command. Each subcommand imports what it needs when it runs, so `easel --help` is instant."""
+
+import sys
+from pathlib import Path
+
+import click
+from easel_crds import __version__
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="easel")
+def main() -> None:
+    """Easel serves image-to-image diffusion models, declared in manifests, with prices."""
+
+
+_FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+
+
+@main.command()
+@_FILES
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
+@click.option("--public-url", default=None, help="URL under which callers reach it, for links to results.")
+@click.option("--results", type=click.Path(file_okay=False, path_type=Path), help="Folder for results.")
+@click.option("--plain", is_flag=True, help="Plain lines in the place of the live table.")
+def up(
+    files: tuple[Path, ...], host: str, port: int, public_url: str | None, results: Path | None, plain: bool
+) -> None:
+    """Serve the ImageModels in FILES (or folders of them) on this machine, with processes instead of pods.
+
+    Warm models start at once, others at their first request. The files are read again when they change.
+    """
+    import asyncio
+    import logging
+
+    from easel_gateway.settings import Settings
+    from platformdirs import user_cache_path
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    from easel_local.up import NothingToServe, Options
+    from easel_local.up import up as run
+
+    console = Console(force_terminal=False if plain else None)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(message)s",
+        datefmt="%H:%M:%S",
+        handlers=[RichHandler(console=console, show_path=False, show_level=False, markup=False)],
+    )
+    settings = Settings() if public_url is None else Settings(public_url=public_url)
+    store = results or user_cache_path("easel") / "results"
+    try:
+        asyncio.run(run(Options(files, host, port, store, settings), console))
+    except NothingToServe as error:
+        sys.exit(f"easel: {error}")
+
+
+@main.command()
+@_FILES
+def check(files: tuple[Path, ...]) -> None:
+    """Check the manifests in FILES; exit code 1 if any would be refused."""
+    from rich.console import Console
+
+    from easel_local import manifests
+    from easel_local.up import tell
+
+    found, findings = manifests.merged(manifests.Manifests(), manifests.read(files))
+    tell(findings, Console(stderr=True))
+    if findings:
+        sys.exit(1)
+    click.echo(f"{len(found.sources)} resources are valid")

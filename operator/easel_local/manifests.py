@@ -1,0 +1,239 @@
+"""Manifest files: read, checked, and every problem told with its file and line.
+
+A document that is wrong never takes down what is running: its last valid form goes on (see `merged`).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from easel_crds.imagemodel import ImageModel
+from easel_crds.manifest import InvalidManifest, Problem, parse
+from easel_crds.rules import refused_changes
+from easel_crds.runtimeprofile import DEFAULT_PROFILE, RuntimeProfile
+
+_MAX_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One problem, where a person finds it."""
+
+    file: Path
+    line: int
+    problem: Problem
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.problem}"
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document of a file: a resource, or the name of one that is not valid."""
+
+    file: Path
+    name: str
+    resource: ImageModel | RuntimeProfile | None
+    lines: "Lines"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the files say at one moment."""
+
+    documents: tuple[Document, ...]
+    findings: tuple[Finding, ...]
+    unreadable: frozenset[Path]
+    """Files of which nothing is known at this moment."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A resource that is in force, and the file it came from."""
+
+    file: Path
+    resource: ImageModel | RuntimeProfile
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """The resources in force, by kind and name."""
+
+    sources: Mapping[tuple[str, str], Source] = field(default_factory=dict)
+
+    @property
+    def models(self) -> dict[str, ImageModel]:
+        """ImageModels by name."""
+        return {s.resource.name: s.resource for s in self.sources.values() if isinstance(s.resource, ImageModel)}
+
+    def profile(self, name: str) -> RuntimeProfile | None:
+        """The RuntimeProfile of that name; `default` always exists."""
+        source = self.sources.get(("RuntimeProfile", name))
+        if source is not None and isinstance(source.resource, RuntimeProfile):
+            return source.resource
+        return DEFAULT_PROFILE if name == DEFAULT_PROFILE.name else None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as the API server reads it: no dates, they stay text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Finds the line of a field in a document."""
+
+    node: yaml.Node
+
+    def of(self, path: Iterable[str | int]) -> int:
+        """Line of the deepest part of `path` that the document has."""
+        node, line = self.node, self.node.start_mark.line + 1
+        for key in path:
+            if isinstance(node, yaml.MappingNode):
+                found = next(((k, v) for k, v in node.value if k.value == str(key)), None)
+                if found is None:
+                    break
+                line, node = found[0].start_mark.line + 1, found[1]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+                node = node.value[key]
+                line = node.start_mark.line + 1
+            else:
+                break
+        return line
+
+    def duplicates(self) -> Iterator[Problem]:
+        """Keys that are given twice; YAML would silently keep the last."""
+        yield from _duplicates(self.node, ())
+
+
+def _duplicates(node: yaml.Node, path: tuple[str | int, ...]) -> Iterator[Problem]:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name = str(key.value)
+            if name in seen:
+                yield Problem((*path, name), "is given twice; remove one")
+            seen.add(name)
+            yield from _duplicates(value, (*path, name))
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _duplicates(item, (*path, index))
+
+
+def read(paths: Iterable[Path]) -> Reading:
+    """Read every document of the files, and of the `*.yaml` and `*.yml` files of the folders, in `paths`."""
+    documents: list[Document] = []
+    findings: list[Finding] = []
+    unreadable: set[Path] = set()
+    for file in files(paths):
+        try:
+            nodes = list(_compose(file))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            unreadable.add(file)
+            findings.append(_unreadable(file, error))
+            continue
+        for node, value in nodes:
+            document, problems = _document(file, node, value)
+            documents.append(document)
+            findings += [Finding(file, document.lines.of(problem.path), problem) for problem in problems]
+    return Reading(tuple(documents), tuple(findings), frozenset(unreadable))
+
+
+def files(paths: Iterable[Path]) -> list[Path]:
+    """The files that `paths` names; a folder stands for the YAML files in it."""
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(item for item in path.iterdir() if item.suffix in (".yaml", ".yml")) if path.is_dir() else [path]
+        found += [file for file in inside if file not in found]
+    return found
+
+
+def _compose(file: Path) -> Iterator[tuple[yaml.Node, Any]]:
+    if file.stat().st_size > _MAX_BYTES:
+        raise yaml.YAMLError(f"is larger than {_MAX_BYTES} bytes")
+    loader = _Loader(file.read_text())
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            value = loader.construct_document(node)
+            if value is not None:
+                yield node, value
+    finally:
+        loader.dispose()
+
+
+def _unreadable(file: Path, error: Exception) -> Finding:
+    mark = getattr(error, "problem_mark", None)
+    sentence = getattr(error, "problem", None) or getattr(error, "strerror", None) or str(error)
+    return Finding(file, mark.line + 1 if mark else 1, Problem((), f"cannot be read: {sentence}"))
+
+
+def _document(file: Path, node: yaml.Node, value: Any) -> tuple[Document, tuple[Problem, ...]]:
+    lines = Lines(node)
+    metadata = value.get("metadata") if isinstance(value, dict) else None
+    name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
+    if twice := tuple(lines.duplicates()):
+        return Document(file, name, None, lines), twice
+    try:
+        return Document(file, name, parse(value), lines), ()
+    except InvalidManifest as error:
+        return Document(file, name, None, lines), error.problems
+
+
+def merged(before: Manifests, reading: Reading) -> tuple[Manifests, tuple[Finding, ...]]:
+    """What is in force after `reading`, and what of it is refused.
+
+    Kept as they were: resources of a file that cannot be read, and those whose new form is not valid or changes what
+    cannot be changed. Of two resources with one name, or one modelId, the first counts.
+    """
+    findings = list(reading.findings)
+    kept: dict[tuple[str, str], Source] = {
+        key: source for key, source in before.sources.items() if source.file in reading.unreadable
+    }
+    for document in reading.documents:
+        if document.resource is None:
+            kept |= {key: s for key, s in before.sources.items() if key[1] == document.name and s.file == document.file}
+            continue
+        key = (document.resource.kind, document.resource.name)
+        old = before.sources.get(key)
+        problems = tuple(_conflicts(document.resource, old, kept))
+        findings += [Finding(document.file, document.lines.of(problem.path), problem) for problem in problems]
+        if not problems:
+            kept[key] = Source(document.file, document.resource)
+        elif old is not None and key not in kept:
+            kept[key] = old
+    result = Manifests(kept)
+    return result, (*findings, *_missing_profiles(result, reading))
+
+
+def _conflicts(
+    resource: ImageModel | RuntimeProfile, old: Source | None, kept: Mapping[tuple[str, str], Source]
+) -> Iterator[Problem]:
+    taken = kept.get((resource.kind, resource.name))
+    if taken is not None and taken.resource is not (old.resource if old else None):
+        yield Problem(("metadata", "name"), f"{resource.kind} {resource.name} is already in {taken.file}")
+        return
+    if old is not None:
+        for path, message in refused_changes(old.resource, resource):
+            yield Problem(path, message)
+    if isinstance(resource, ImageModel):
+        for source in kept.values():
+            other = source.resource
+            if isinstance(other, ImageModel) and other.name != resource.name:
+                if other.spec.model_id == resource.spec.model_id:
+                    yield Problem(("spec", "modelId"), f"ImageModel {other.name} serves {other.spec.model_id} already")
+
+
+def _missing_profiles(manifests: Manifests, reading: Reading) -> Iterator[Finding]:
+    for document in reading.documents:
+        model = document.resource
+        if isinstance(model, ImageModel) and manifests.profile(model.spec.profile) is None:
+            problem = Problem(("spec", "profile"), f"there is no RuntimeProfile {model.spec.profile} in these files")
+            yield Finding(document.file, document.lines.of(problem.path), problem)

@@ -1,0 +1,1 @@
+"""What ought to exist for a model: pure builders, no client, no clock."""

@@ -1,0 +1,34 @@
+"""How many replicas a model needs: pure functions of its spec, its demand and the time."""
+
+from dataclasses import dataclass
+from math import ceil
+
+from easel_crds.imagemodel import ImageModelSpec
+
+
+@dataclass(frozen=True)
+class Need:
+    """When replicas were last needed: `last[i]` is the time at which more than i were.
+
+    Times fall with i, since whoever needs three replicas needs two.
+    """
+
+    last: tuple[float, ...] = ()
+
+    def noted(self, replicas: int, now: float) -> "Need":
+        """This need after `replicas` were found to be needed at `now`."""
+        return Need((now,) * replicas + self.last[replicas:])
+
+
+def needed_replicas(spec: ImageModelSpec, demand: int) -> int:
+    """Replicas for `demand` requests in flight or waiting, without a look at the past."""
+    return min(max(ceil(demand / spec.scaling.target_in_flight), spec.warm_replicas), spec.max_replicas)
+
+
+def desired_replicas(spec: ImageModelSpec, need: Need, now: float) -> int:
+    """Replicas that ought to run: up at once, from 0 to N in one step; down only when one more has not been needed
+    for `idleSeconds`. `spec.replicas` overrides all of it."""
+    if spec.replicas is not None:
+        return spec.replicas
+    recent = sum(now - last < spec.scaling.idle_seconds for last in need.last)
+    return min(max(recent, spec.warm_replicas), spec.max_replicas)

@@ -1,0 +1,68 @@
+"""Whether a request may be worked on: pure decisions, made before a model is woken for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from easel_crds.imagemodel import ImageModel
+from easel_http.errors import InvalidForm, NotFound
+from easel_http.fields import ImageToImageFields
+from easel_http.form import Form
+from easel_http.picture import open_picture
+from easel_http.spool import Spool
+
+from easel_gateway.directory import Entry
+
+
+@dataclass(frozen=True)
+class Job:
+    """One admitted request, whichever dialect it came in."""
+
+    model: ImageModel
+    fields: ImageToImageFields
+    image: Spool
+    width: int
+    height: int
+
+    @property
+    def model_id(self) -> str:
+        """The model's id, as callers write it."""
+        return self.model.spec.model_id
+
+    @property
+    def pixels(self) -> int:
+        """Input pixels that the request is charged for: height x width x images."""
+        return self.width * self.height * self.fields.num_images_per_prompt
+
+
+def find_model(fields: ImageToImageFields, entries: Mapping[str, Entry]) -> ImageModel:
+    """The model that the caller means.
+
+    Raises:
+        InvalidForm: none is named.
+        NotFound: there is none of that name.
+    """
+    if not fields.model_id:
+        raise InvalidForm.at("model_id", "Field required", kind="missing")
+    entry = entries.get(fields.model_id)
+    if entry is None:
+        known = sorted(entries)
+        raise NotFound(f"there is no model {fields.model_id}; known: {', '.join(known) or 'none'}", models=known)
+    return entry.model
+
+
+def admit(form: Form, model: ImageModel) -> Job:
+    """The job of `form`. Reads the image's header, so it belongs on another thread than the event loop's.
+
+    Raises:
+        BadRequest: the image cannot be read.
+        InvalidForm: a value is beyond the model's bounds.
+    """
+    parameters = model.spec.parameters
+    if form.fields.num_images_per_prompt > parameters.max_images:
+        raise InvalidForm.at(
+            "num_images_per_prompt",
+            f"must be at most {parameters.max_images} for this model",
+            given=form.fields.num_images_per_prompt,
+        )
+    width, height = open_picture(form.image.rewound(), parameters.max_pixels).size
+    return Job(model, form.fields, form.image, width, height)

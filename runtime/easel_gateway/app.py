@@ -1,0 +1,54 @@
+"""The gateway's application: settings, a directory and a store in, an ASGI application out."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from easel_crds import __version__
+from easel_http import errors
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from easel_gateway import upstream
+from easel_gateway.directory import Directory
+from easel_gateway.results import ResultStore
+from easel_gateway.routes import health, livepeer, models
+from easel_gateway.serving import Serving
+from easel_gateway.settings import Settings
+from easel_gateway.waiting import WaitingRoom
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings, directory: Directory, results: ResultStore) -> FastAPI:
+    """The application. `/docs` is served from its own files and asks no other host."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with upstream.new_session(settings.work_seconds) as session:
+            app.state.serving = Serving(WaitingRoom(directory, settings), session, results)
+            sweeping = asyncio.create_task(_sweep_regularly(results, settings.result_seconds))
+            yield
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)
+
+    app = FastAPIOffline(title="Easel", version=__version__, summary="Image-to-image diffusion models", lifespan=lifespan)
+    app.state.settings = settings
+    app.state.directory = directory
+    app.include_router(livepeer.router)
+    app.include_router(models.router)
+    app.include_router(health.router)
+    errors.install(app)
+    return app
+
+
+async def _sweep_regularly(results: ResultStore, seconds: float) -> None:
+    while True:
+        try:
+            swept = await results.sweep()
+        except OSError as error:
+            _log.warning("old results could not be swept: %s", error)
+        else:
+            _log.debug("swept the results of %d requests", swept)
+        await asyncio.sleep(max(1, seconds / 10))

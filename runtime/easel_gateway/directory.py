@@ -1,0 +1,79 @@
+"""Which models there are and where they run: what the gateway reads, and the demand that it reports back.
+
+On one machine the supervisor of `easel up` implements `Directory`; on a cluster, watches of the API server do.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+from easel_crds.imagemodel import ImageModel
+
+UNKNOWN_START_SECONDS: Final = 30.0
+"""Forecast of a cold start that was never measured."""
+
+
+class State(StrEnum):
+    """Whether a model can take a request."""
+
+    READY = "ready"
+    STARTING = "starting"
+    COLD = "cold"
+    FAILED = "failed"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One runtime that answers requests."""
+
+    name: str
+    """Unique among all that ever were: a restarted runtime has a new one."""
+    url: str
+    """Base URL, without a slash at its end."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model as the gateway sees it."""
+
+    model: ImageModel
+    endpoints: tuple[Endpoint, ...] = ()
+    starting: bool = False
+    failure: str = ""
+    """Why it cannot start at present; empty if it can."""
+    start_seconds: float = UNKNOWN_START_SECONDS
+    """Forecast of a cold start."""
+
+    @property
+    def state(self) -> State:
+        """The first that holds: it has endpoints, is paused, fails, starts."""
+        if self.endpoints:
+            return State.READY
+        if self.model.spec.paused:
+            return State.PAUSED
+        if self.failure:
+            return State.FAILED
+        return State.STARTING if self.starting else State.COLD
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Requests of one model at this gateway."""
+
+    in_flight: int = 0
+    waiting: int = 0
+
+
+class Directory(Protocol):
+    """The models and their endpoints; everything happens on one event loop."""
+
+    def entries(self) -> Mapping[str, Entry]:
+        """Every model by its `modelId`, as of now."""
+
+    def report(self, model_id: str, demand: Demand) -> None:
+        """Say how many requests of a model there are; called at each change."""
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called after each change of `entries`."""

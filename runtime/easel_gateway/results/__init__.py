@@ -1,0 +1,18 @@
+"""Where results are kept until callers have fetched them. A store is a new module here and one line at start-up."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+
+class ResultStore(Protocol):
+    """Keeps images for a limited time under names that cannot be guessed."""
+
+    async def put(self, request_id: str, data: AsyncIterator[bytes]) -> str:
+        """Store one image of a request; returns its path below `/stream/`: `<id>/<id>.png`."""
+
+    def find(self, request_id: str, image_id: str) -> Path | None:
+        """The file of an image, if it is still there."""
+
+    async def sweep(self) -> int:
+        """Drop what is too old; returns how many requests' results went."""

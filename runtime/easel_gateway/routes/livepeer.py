@@ -1,0 +1,101 @@
+"""The seed contract: `POST /image-to-image` and the `/stream/` addresses in its answers."""
+
+import asyncio
+
+from easel_http.disconnect import while_connected
+from easel_http.errors import NotFound
+from easel_http.fields import form_schema
+from easel_http.form import FormLimits, read_form
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, JSONResponse
+from pydantic import BaseModel
+
+from easel_gateway.admission import admit, find_model
+from easel_gateway.directory import Directory
+from easel_gateway.serving import Serving
+from easel_gateway.settings import Settings
+
+router = APIRouter()
+
+
+class Image(BaseModel):
+    """One image of an answer."""
+
+    url: str
+    """Where to fetch it, for a limited time."""
+    seed: int
+    """Seed that makes it again."""
+    nsfw: bool
+    """Whether it was found to be not safe for work."""
+
+
+class ImageResponse(BaseModel):
+    """The answer to `POST /image-to-image`."""
+
+    images: list[Image]
+
+
+class Message(BaseModel):
+    """What is wrong."""
+
+    msg: str
+
+
+class Error(BaseModel):
+    """An error answer."""
+
+    detail: Message
+
+
+_ERRORS = {
+    400: "the body or the image cannot be read",
+    404: "there is no such model; the known ones are listed",
+    413: "the body is too large",
+    429: "too many requests wait already; Retry-After",
+    502: "the runtime went away while it worked",
+    503: "the model cannot start (no Retry-After), or not in time (Retry-After)",
+    504: "the work took too long",
+}
+
+
+@router.post(
+    "/image-to-image",
+    operation_id="genImageToImage",
+    tags=["generate"],
+    response_model=ImageResponse,
+    responses={
+        422: {"description": "fields are missing or wrong; each is named"},
+        **{status: {"model": Error, "description": text} for status, text in _ERRORS.items()},
+    },
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form_schema("model_id")}}}
+    },
+)
+@router.post("/image-to-image/", include_in_schema=False)
+async def image_to_image(request: Request) -> JSONResponse:
+    """Edit an image as the prompt says. A cold model is started; the request is held meanwhile."""
+    settings: Settings = request.app.state.settings
+    directory: Directory = request.app.state.directory
+    serving: Serving = request.app.state.serving
+    limits = FormLimits(body_bytes=settings.body_bytes, seconds=settings.upload_seconds)
+    async with read_form(request.headers, request.stream(), limits) as form:
+        model = find_model(form.fields, directory.entries())
+        job = await asyncio.to_thread(admit, form, model)
+        answer = await while_connected(request, serving.answer(job))
+    base = settings.public_url or str(request.base_url)
+    images = [
+        {"url": f"{base.rstrip('/')}/stream/{image.path}", "seed": image.seed, "nsfw": image.nsfw}
+        for image in answer.images
+    ]
+    return JSONResponse({"images": images}, headers=answer.headers)
+
+
+@router.get("/stream/{request_id}/{image_id}.png", tags=["generate"], response_class=FileResponse)
+async def stream(request: Request, request_id: str, image_id: str) -> FileResponse:
+    """One image of an earlier answer."""
+    serving: Serving = request.app.state.serving
+    path = await asyncio.to_thread(serving.results.find, request_id, image_id)
+    if path is None:
+        raise NotFound("there is no such image, or it has expired")
+    headers = {"Cache-Control": "private, max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
+    return FileResponse(path, media_type="image/png", headers=headers)

@@ -1,0 +1,31 @@
+"""Settings of the gateway, read once at start-up (variables `EASEL_GATEWAY_...`) and passed down."""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Bounds of what the gateway takes, holds and waits for."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_prefix="EASEL_GATEWAY_", use_attribute_docstrings=True, env_ignore_empty=True
+    )
+
+    public_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    """URL under which callers reach the gateway, for the links to results; empty: what the caller used."""
+    body_bytes: Annotated[int, Field(ge=1024)] = 32 << 20
+    """Most bytes of one request body."""
+    upload_seconds: Annotated[float, Field(gt=0)] = 120
+    """Longest time for a request body to arrive."""
+    held_requests: Annotated[int, Field(ge=0)] = 256
+    """Most requests that wait for a model at one time; one more is refused with 429."""
+    held_bytes: Annotated[int, Field(ge=0)] = 1 << 30
+    """Most bytes of their bodies together."""
+    held_seconds: Annotated[float, Field(gt=0)] = 600
+    """Longest wait for a model; beyond it the answer is 503 with Retry-After."""
+    work_seconds: Annotated[float, Field(gt=0)] = 600
+    """Longest work of a runtime on one request."""
+    result_seconds: Annotated[float, Field(gt=0)] = 3600
+    """How long a result can be fetched."""
