@@ -8,7 +8,7 @@ from typing import Final
 
 GROUP: Final = "easel.dev"
 VERSION: Final = "v1alpha1"
-API_VERSION: Final = f"{GROUP}/{VERSION}"
+API_VERSION: Final = "easel.dev/v1alpha1"
 
 FIELD_MANAGER: Final = "easel"
 """Owner of the fields that Easel applies (server-side apply)."""

@@ -60,7 +60,8 @@ class NodeTerm(Resource):
     """Demands that a node must meet all together."""
 
     match: Annotated[
-        tuple[NodeRequirement, ...], Field(min_length=1, max_length=10, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+        tuple[NodeRequirement, ...],
+        Field(min_length=1, max_length=10, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
     ]
     """Demands on the node's labels."""
 
@@ -152,7 +153,9 @@ class RuntimeProfileSpec(Resource):
     """Token of the model hub, for gated models."""
     env: Annotated[
         tuple[EnvironmentVariable, ...],
-        Field(max_length=100, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+        Field(
+            max_length=100, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+        ),
     ] = ()
     """Further environment variables of the runtimes."""
     termination_grace_seconds: Annotated[int, Field(ge=0, le=3600)] = 120

@@ -147,12 +147,12 @@ def structural_schema(model: type[Resource]) -> Json:
 def _object(model: type[BaseModel]) -> Json:
     generated = model.model_json_schema(by_alias=True)
     definitions: Json = generated.pop("$defs", {})
-    rules = {kind.__name__: kind.rules for kind in _resources(model)}
+    rules = {kind.__name__: kind.rules for kind in _resources()}
     return _structural(generated, definitions, rules)
 
 
-def _resources(model: type[BaseModel]) -> list[type[Resource]]:
-    """`model` and every resource class below it."""
+def _resources() -> list[type[Resource]]:
+    """Every resource class there is."""
     found: list[type[Resource]] = []
     pending: list[type[Resource]] = [Resource]
     while pending:
@@ -166,7 +166,9 @@ def _structural(schema: Json, definitions: Json, rules: Mapping[str, tuple[Rule,
     """`schema` without references, titles, nulls and `const`."""
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
-        return _structural({**definitions[name], **{key: schema[key] for key in schema if key != "$ref"}}, definitions, rules)
+        return _structural(
+            {**definitions[name], **{key: schema[key] for key in schema if key != "$ref"}}, definitions, rules
+        )
     if "anyOf" in schema:
         (inner,) = (option for option in schema["anyOf"] if option.get("type") != "null")
         outer = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}

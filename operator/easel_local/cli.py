@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import click
+
 from easel_crds import __version__
 
 
@@ -24,7 +25,7 @@ _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists
 @click.option("--results", type=click.Path(file_okay=False, path_type=Path), help="Folder for results.")
 @click.option("--plain", is_flag=True, help="Plain lines in the place of the live table.")
 def up(
-    files: tuple[Path, ...], host: str, port: int, public_url: str | None, results: Path | None, plain: bool
+    *, files: tuple[Path, ...], host: str, port: int, public_url: str | None, results: Path | None, plain: bool
 ) -> None:
     """Serve the ImageModels in FILES (or folders of them) on this machine, with processes instead of pods.
 
@@ -33,21 +34,20 @@ def up(
     import asyncio
     import logging
 
-    from easel_gateway.settings import Settings
     from platformdirs import user_cache_path
     from rich.console import Console
     from rich.logging import RichHandler
 
+    from easel_gateway.settings import Settings
     from easel_local.up import NothingToServe, Options
     from easel_local.up import up as run
 
     console = Console(force_terminal=False if plain else None)
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(message)s",
-        datefmt="%H:%M:%S",
-        handlers=[RichHandler(console=console, show_path=False, show_level=False, markup=False)],
-    )
+    handler: logging.Handler = logging.StreamHandler(sys.stdout)
+    if console.is_terminal:
+        handler = RichHandler(console=console, show_path=False, show_level=False)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="[%X]", handlers=[handler])
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     settings = Settings() if public_url is None else Settings(public_url=public_url)
     store = results or user_cache_path("easel") / "results"
     try:

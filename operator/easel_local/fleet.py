@@ -37,8 +37,11 @@ def plan(processes: Sequence[RuntimeProcess], wanted: int, environment: dict[str
 
 @dataclass
 class Restarts:
-    """Pauses between the restarts of a model whose processes end by themselves: none for the first that had been
-    ready, else 1, 2, 4 ... 60 seconds. The reason is shown, and requests are refused with it, during a pause."""
+    """Pauses between the restarts of a model whose processes end by themselves.
+
+    None for the first that had been ready, else 1, 2, 4 ... 60 seconds. During a pause the reason is shown, and
+    requests are refused with it.
+    """
 
     failures: int = 0
     """In a row, without a process that stayed ready in between."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+
 from easel_crds.imagemodel import ImageModel
 from easel_crds.manifest import InvalidManifest, Problem, parse
 from easel_crds.rules import refused_changes
@@ -150,7 +151,9 @@ def files(paths: Iterable[Path]) -> list[Path]:
     """The files that `paths` names; a folder stands for the YAML files in it."""
     found: list[Path] = []
     for path in paths:
-        inside = sorted(item for item in path.iterdir() if item.suffix in (".yaml", ".yml")) if path.is_dir() else [path]
+        inside = (
+            sorted(item for item in path.iterdir() if item.suffix in (".yaml", ".yml")) if path.is_dir() else [path]
+        )
         found += [file for file in inside if file not in found]
     return found
 
@@ -162,8 +165,7 @@ def _compose(file: Path) -> Iterator[tuple[yaml.Node, Any]]:
     try:
         while loader.check_node():
             node = loader.get_node()
-            value = loader.construct_document(node)
-            if value is not None:
+            if node is not None and (value := loader.construct_document(node)) is not None:
                 yield node, value
     finally:
         loader.dispose()
@@ -226,9 +228,10 @@ def _conflicts(
     if isinstance(resource, ImageModel):
         for source in kept.values():
             other = source.resource
-            if isinstance(other, ImageModel) and other.name != resource.name:
-                if other.spec.model_id == resource.spec.model_id:
-                    yield Problem(("spec", "modelId"), f"ImageModel {other.name} serves {other.spec.model_id} already")
+            if not isinstance(other, ImageModel) or other.name == resource.name:
+                continue
+            if other.spec.model_id == resource.spec.model_id:
+                yield Problem(("spec", "modelId"), f"ImageModel {other.name} serves {other.spec.model_id} already")
 
 
 def _missing_profiles(manifests: Manifests, reading: Reading) -> Iterator[Finding]:

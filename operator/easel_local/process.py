@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
+
 from easel_crds.metadata import Env
 
 _log = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ class RuntimeProcess:
         async with aiohttp.ClientSession(timeout=_PROBE_TIMEOUT) as session:
             try:
                 async with asyncio.timeout(_START_SECONDS):
-                    while not await self._answers(session, "readyz"):
+                    while not await self._answers(session, "readyz"):  # noqa: ASYNC110 (it is another process)
                         await asyncio.sleep(_POLL_SECONDS)
             except TimeoutError:
                 self.failure = f"was not ready within {_START_SECONDS:g} seconds"

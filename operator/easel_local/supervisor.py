@@ -15,12 +15,11 @@ from typing import Final
 from easel_crds.imagemodel import ImageModel
 from easel_crds.runtimeprofile import RuntimeProfile
 from easel_gateway.directory import UNKNOWN_START_SECONDS, Demand, Endpoint, Entry
-from easel_operator.desired.environment import runtime_environment
-from easel_operator.scaling import Need, desired_replicas, needed_replicas
-
 from easel_local.fleet import Restarts, plan
 from easel_local.manifests import Manifests
 from easel_local.process import RuntimeProcess, State
+from easel_operator.desired.environment import runtime_environment
+from easel_operator.scaling import Need, desired_replicas, needed_replicas
 
 _log = logging.getLogger(__name__)
 _TICK_SECONDS: Final = 0.5
@@ -34,8 +33,8 @@ class _Fleet:
     model: ImageModel
     profile: RuntimeProfile | None
     processes: list[RuntimeProcess] = field(default_factory=list)
-    need: Need = Need()
-    demand: Demand = Demand()
+    need: Need = field(default_factory=Need)
+    demand: Demand = field(default_factory=Demand)
     served: int = 0
     restarts: Restarts = field(default_factory=Restarts)
     start_seconds: float = UNKNOWN_START_SECONDS
@@ -174,9 +173,13 @@ class Supervisor:
         _log.info("%s stops", process.name)
         grace = 30 if profile is None else profile.spec.termination_grace_seconds
         self._leaving.add(process)
-        task = asyncio.create_task(process.stop(grace), name=f"stop {process.name}")
+        task = asyncio.create_task(self._stop(process, grace), name=f"stop {process.name}")
         self._tasks.add(task)
-        task.add_done_callback(lambda done: (self._tasks.discard(done), self._leaving.discard(process)))
+        task.add_done_callback(self._tasks.discard)
+
+    async def _stop(self, process: RuntimeProcess, grace_seconds: float) -> None:
+        await process.stop(grace_seconds)
+        self._leaving.discard(process)
 
     def _entry(self, fleet: _Fleet) -> Entry:
         now = asyncio.get_running_loop().time()

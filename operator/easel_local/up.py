@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
-from easel_gateway.app import create_app
-from easel_gateway.results.folder import FolderStore
-from easel_gateway.settings import Settings
 from rich.console import Console
 from watchfiles import awatch
 
+from easel_gateway.app import create_app
+from easel_gateway.results.folder import FolderStore
+from easel_gateway.settings import Settings
 from easel_local import manifests, view
 from easel_local.manifests import Finding, Manifests
 from easel_local.supervisor import Supervisor
@@ -61,7 +61,9 @@ async def up(options: Options, console: Console) -> None:
         raise NothingToServe("there is no valid ImageModel in the files")
     with _listen(options) as listening, tempfile.TemporaryDirectory(prefix="easel-") as folder:
         supervisor = Supervisor(Path(folder))
-        gateway = create_app(options.settings, supervisor, FolderStore(options.results, options.settings.result_seconds))
+        gateway = create_app(
+            options.settings, supervisor, FolderStore(options.results, options.settings.result_seconds)
+        )
         server = _Server(
             uvicorn.Config(
                 gateway,
@@ -148,9 +150,7 @@ def tell(findings: tuple[Finding, ...], console: Console) -> None:
         console.print(str(finding), style="red", highlight=False, markup=False, soft_wrap=True)
 
 
-async def _reread(
-    before: Manifests, paths: tuple[Path, ...], supervisor: Supervisor, console: Console
-) -> None:
+async def _reread(before: Manifests, paths: tuple[Path, ...], supervisor: Supervisor, console: Console) -> None:
     """Put every change of the files in force."""
     # Folders are watched, because editors replace files instead of writing to them.
     folders = {path if path.is_dir() else path.resolve().parent for path in paths}

@@ -3,12 +3,12 @@
 import asyncio
 from typing import Final
 
-from easel_gateway.directory import State
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from easel_gateway.directory import State
 from easel_local.supervisor import Row, Supervisor
 
 _REFRESH_SECONDS: Final = 0.25

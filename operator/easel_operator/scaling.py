@@ -26,8 +26,11 @@ def needed_replicas(spec: ImageModelSpec, demand: int) -> int:
 
 
 def desired_replicas(spec: ImageModelSpec, need: Need, now: float) -> int:
-    """Replicas that ought to run: up at once, from 0 to N in one step; down only when one more has not been needed
-    for `idleSeconds`. `spec.replicas` overrides all of it."""
+    """Replicas that ought to run.
+
+    Up at once, from 0 to N in one step; down only when one more has not been needed for `idleSeconds`.
+    `spec.replicas` overrides all of it.
+    """
     if spec.replicas is not None:
         return spec.replicas
     recent = sum(now - last < spec.scaling.idle_seconds for last in need.last)

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from easel_crds.imagemodel import ImageModel
+from easel_gateway.directory import Entry
 from easel_http.errors import InvalidForm, NotFound
 from easel_http.fields import ImageToImageFields
 from easel_http.form import Form
 from easel_http.picture import open_picture
 from easel_http.spool import Spool
-
-from easel_gateway.directory import Entry
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,8 @@ def find_model(fields: ImageToImageFields, entries: Mapping[str, Entry]) -> Imag
     """The model that the caller means.
 
     Raises:
-        InvalidForm: none is named.
         NotFound: there is none of that name.
     """
-    if not fields.model_id:
-        raise InvalidForm.at("model_id", "Field required", kind="missing")
     entry = entries.get(fields.model_id)
     if entry is None:
         known = sorted(entries)

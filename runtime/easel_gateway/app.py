@@ -5,11 +5,10 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from easel_crds import __version__
-from easel_http import errors
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from easel_crds import __version__
 from easel_gateway import upstream
 from easel_gateway.directory import Directory
 from easel_gateway.results import ResultStore
@@ -17,6 +16,7 @@ from easel_gateway.routes import health, livepeer, models
 from easel_gateway.serving import Serving
 from easel_gateway.settings import Settings
 from easel_gateway.waiting import WaitingRoom
+from easel_http import errors
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,9 @@ def create_app(settings: Settings, directory: Directory, results: ResultStore) -
             sweeping.cancel()
             await asyncio.gather(sweeping, return_exceptions=True)
 
-    app = FastAPIOffline(title="Easel", version=__version__, summary="Image-to-image diffusion models", lifespan=lifespan)
+    app = FastAPIOffline(
+        title="Easel", version=__version__, summary="Image-to-image diffusion models", lifespan=lifespan
+    )
     app.state.settings = settings
     app.state.directory = directory
     app.include_router(livepeer.router)

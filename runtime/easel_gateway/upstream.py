@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
-from easel_http.errors import ApiError, TimedOut, UpstreamFailed
 
 from easel_gateway.admission import Job
 from easel_gateway.directory import Endpoint
 from easel_gateway.results import ResultStore
+from easel_http.errors import ApiError, TimedOut, UpstreamFailed
 
 RELAYED_HEADERS: Final = ("X-Easel-Adjusted", "X-Easel-Ignored")
 _NOT_TAKEN: Final = (429, 503)
@@ -63,8 +63,11 @@ class Answer:
 
 
 def new_session(work_seconds: float) -> aiohttp.ClientSession:
-    """The HTTP client for runtimes. Each request has its own connection: a kept one that the runtime closes at the
-    wrong moment could not be told from a runtime that died at work."""
+    """The HTTP client for runtimes.
+
+    Each request has its own connection: a kept one that the runtime closes at the wrong moment could not be told from
+    a runtime that died at work.
+    """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=True, limit=0),
         timeout=aiohttp.ClientTimeout(total=work_seconds, sock_connect=5),
@@ -121,9 +124,7 @@ async def _error(response: aiohttp.ClientResponse) -> Exception:
     return NotTaken(relayed) if response.status in _NOT_TAKEN else relayed
 
 
-async def _store(
-    response: aiohttp.ClientResponse, results: ResultStore, request_id: str
-) -> AsyncIterator[StoredImage]:
+async def _store(response: aiohttp.ClientResponse, results: ResultStore, request_id: str) -> AsyncIterator[StoredImage]:
     reader = aiohttp.MultipartReader.from_response(response)
     while (part := await reader.next()) is not None:
         if not isinstance(part, aiohttp.BodyPartReader):

@@ -12,10 +12,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from easel_http.errors import ApiError, Busy, NotFound, Unavailable
-
 from easel_gateway.directory import UNKNOWN_START_SECONDS, Demand, Directory, Endpoint, Entry, State
 from easel_gateway.settings import Settings
+from easel_http.errors import ApiError, Busy, NotFound, Unavailable
 
 _AVOID_SECONDS: Final = 1.0
 """How long an endpoint that did not take a request gets no other; by then the directory knows more."""

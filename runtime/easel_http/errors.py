@@ -16,9 +16,10 @@ ApiError                    {"detail": {"msg": ...}}
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 CLIENT_CLOSED_REQUEST: Final = 499
@@ -148,7 +149,5 @@ def install(app: FastAPI) -> None:
 
     app.add_exception_handler(ApiError, api_error)
     app.add_exception_handler(HTTPException, http_error)
-    app.add_exception_handler(404, http_error)
-    app.add_exception_handler(405, http_error)
     app.add_exception_handler(ClientDisconnect, left)
     app.add_exception_handler(Exception, unexpected)

@@ -9,6 +9,7 @@ import math
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from easel_http.errors import InvalidForm
 
@@ -16,6 +17,7 @@ MAX_SEED: Final = 2**32 - 1
 MAX_STEPS: Final = 1000
 MAX_IMAGES: Final = 64
 _MAY_BE_BLANK: Final = ("prompt",)
+_LORAS_SENTENCE: Final = 'must be a JSON object such as {"nerijs/pixel-art-xl": 1.2}'
 
 
 def _lora_weights(value: Any) -> Any:
@@ -24,17 +26,17 @@ def _lora_weights(value: Any) -> Any:
     try:
         return json.loads(value)
     except ValueError as error:
-        raise ValueError('must be a JSON object such as {"nerijs/pixel-art-xl": 1.2}') from error
+        raise PydanticCustomError("json_invalid", _LORAS_SENTENCE) from error
 
 
 def _finite(value: Any) -> Any:
-    # Said here because pydantic's own sentence names neither the value nor a way out.
+    # Here and not by allow_inf_nan, because bounds are checked before it and call NaN "not at least 0".
     try:
         finite = math.isfinite(float(value))
     except (TypeError, ValueError):
         return value
     if not finite:
-        raise ValueError(f"must be a finite number, not {value}")
+        raise PydanticCustomError("finite_number", "must be a finite number")
     return value
 
 

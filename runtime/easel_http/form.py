@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -16,7 +16,8 @@ from easel_http.errors import BadRequest, BodyTooLarge, InvalidForm, TimedOut
 from easel_http.fields import ImageToImageFields
 from easel_http.spool import Spool
 
-_MISSING_IMAGE: Final = "a file is required here (curl: -F image=@cat.png)"
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,11 @@ class Form:
 
 @asynccontextmanager
 async def read_form(
-    headers: Mapping[str, str], stream: AsyncIterator[bytes], limits: FormLimits
+    headers: Mapping[str, str], stream: AsyncIterator[bytes], limits: FormLimits, required: tuple[str, ...] = ()
 ) -> AsyncIterator[Form]:
     """Read the body `stream` of a request to its end; the image lives as long as the context.
+
+    `required` names fields that must not be blank, beside those that always must not.
 
     Raises:
         BadRequest: the body is cut short or is not well-formed.
@@ -62,24 +65,29 @@ async def read_form(
                 texts, has_image = await _read_parts(headers.get("content-type", ""), stream, image, limits)
         except TimeoutError:
             raise TimedOut(f"the body did not arrive within {limits.seconds:g} seconds") from None
-        yield Form(_valid_fields(texts, has_image=has_image), image)
+        yield Form(_valid_fields(texts, required, has_image=has_image), image)
     finally:
         image.close()
 
 
-def _valid_fields(texts: dict[str, str], *, has_image: bool) -> ImageToImageFields:
+def _valid_fields(texts: dict[str, str], required: tuple[str, ...], *, has_image: bool) -> ImageToImageFields:
     """The fields; every problem is reported at once, the missing image among them."""
-    problems = []
+    problems: list[Mapping[str, Any]] = []
     fields = None
     try:
         fields = ImageToImageFields.from_texts(texts)
     except InvalidForm as error:
         problems += error.problems
+    problems += [_missing(name, "Field required") for name in required if not texts.get(name)]
     if not has_image:
-        problems.append({"type": "missing", "loc": ["body", "image"], "msg": _MISSING_IMAGE, "input": None})
+        problems.append(_missing("image", "a file is required here (curl: -F image=@cat.png)"))
     if problems or fields is None:
         raise InvalidForm(problems)
     return fields
+
+
+def _missing(field: str, msg: str) -> Mapping[str, Any]:
+    return {"type": "missing", "loc": ["body", field], "msg": msg, "input": None}
 
 
 async def _read_parts(
@@ -142,7 +150,7 @@ class _Parts:
     _header: bytearray = field(default_factory=bytearray)
     _value: bytearray = field(default_factory=bytearray)
 
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> "MultipartCallbacks":
         """The parser's events, by its names."""
         return {
             "on_part_begin": self._begin,

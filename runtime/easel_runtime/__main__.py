@@ -20,12 +20,13 @@ _log = logging.getLogger("easel_runtime")
 def main() -> None:
     """Serve the model named by the environment until SIGTERM; exit code 1 if it cannot be loaded."""
     try:
-        settings = Settings()  # type: ignore[call-arg]  # the environment has the rest
+        settings = Settings()
     except ValidationError as error:
         sys.exit("\n".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors()))
     logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+        level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     if settings.exit_with_stdin:
         threading.Thread(target=_terminate_after_stdin, name="stdin", daemon=True).start()
     failures: list[str] = []

@@ -20,7 +20,9 @@ def answer(outputs: Sequence[Output], accept: str, headers: dict[str, str]) -> R
     """`outputs` in the form that `accept` (the request's Accept header) asks for."""
     if MULTIPART in accept:
         boundary = secrets.token_hex(16)
-        return StreamingResponse(_parts(outputs, boundary), media_type=f"{MULTIPART}; boundary={boundary}", headers=headers)
+        return StreamingResponse(
+            _parts(outputs, boundary), media_type=f"{MULTIPART}; boundary={boundary}", headers=headers
+        )
     images = [{"url": _data_url(output.png), "seed": output.seed, "nsfw": output.nsfw} for output in outputs]
     return JSONResponse({"images": images}, headers=headers)
 

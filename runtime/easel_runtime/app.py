@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from easel_crds import __version__
-from easel_http import errors
 from fastapi import FastAPI
 
+from easel_crds import __version__
+from easel_http import errors
 from easel_runtime.engine import Engine
 from easel_runtime.routes import health, images
 from easel_runtime.settings import Settings

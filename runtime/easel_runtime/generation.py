@@ -4,11 +4,11 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Final
 
+from PIL.Image import Image
+
 from easel_crds.parameters import NumberRange, Parameters, StepRange
 from easel_http.errors import InvalidForm
 from easel_http.fields import MAX_SEED, ImageToImageFields
-from PIL.Image import Image
-
 from easel_runtime.engine import Defaults, Generation
 
 _SEEDS: Final = MAX_SEED + 1

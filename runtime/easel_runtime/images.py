@@ -9,9 +9,10 @@ import io
 from typing import BinaryIO, Final
 
 import numpy as np
+from PIL import Image, ImageOps
+
 from easel_http.errors import BadRequest
 from easel_http.picture import open_picture
-from PIL import Image, ImageOps
 
 _PNG_LEVEL: Final = 1
 """zlib level: about three times as fast as Pillow's default, for up to a quarter more bytes."""

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-from easel_crds.metadata import RUNTIME_PORT, Env
-from easel_crds.parameters import Parameters
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from easel_crds.metadata import RUNTIME_PORT, Env
+from easel_crds.parameters import Parameters
 
 
 class Settings(BaseSettings):

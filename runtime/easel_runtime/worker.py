@@ -14,7 +14,6 @@ from enum import StrEnum
 from typing import TypeVar
 
 from easel_http.errors import ApiError, BadRequest, Busy, Failed, TimedOut, Unavailable
-
 from easel_runtime.engine import Cancelled, Engine, Generation, GenerationError, Loaded, LoadError
 from easel_runtime.images import encode_png
 

@@ -1,7 +1,8 @@
 """`GET /health` of the gateway itself."""
 
-from easel_crds import __version__
 from fastapi import APIRouter
+
+from easel_crds import __version__
 
 router = APIRouter(tags=["health"])
 

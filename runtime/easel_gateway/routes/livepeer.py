@@ -2,10 +2,6 @@
 
 import asyncio
 
-from easel_http.disconnect import while_connected
-from easel_http.errors import NotFound
-from easel_http.fields import form_schema
-from easel_http.form import FormLimits, read_form
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel
@@ -14,6 +10,10 @@ from easel_gateway.admission import admit, find_model
 from easel_gateway.directory import Directory
 from easel_gateway.serving import Serving
 from easel_gateway.settings import Settings
+from easel_http.disconnect import while_connected
+from easel_http.errors import NotFound
+from easel_http.fields import form_schema
+from easel_http.form import FormLimits, read_form
 
 router = APIRouter()
 
@@ -78,7 +78,7 @@ async def image_to_image(request: Request) -> JSONResponse:
     directory: Directory = request.app.state.directory
     serving: Serving = request.app.state.serving
     limits = FormLimits(body_bytes=settings.body_bytes, seconds=settings.upload_seconds)
-    async with read_form(request.headers, request.stream(), limits) as form:
+    async with read_form(request.headers, request.stream(), limits, required=("model_id",)) as form:
         model = find_model(form.fields, directory.entries())
         job = await asyncio.to_thread(admit, form, model)
         answer = await while_connected(request, serving.answer(job))

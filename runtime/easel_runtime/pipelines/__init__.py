@@ -1,8 +1,11 @@
 """Engines on diffusers. Importing this package imports neither torch nor diffusers; loading a model does."""
 
+import os
+
+from PIL.Image import Image
+
 from easel_runtime.engine import Engine, Generation, Loaded, OnStep
 from easel_runtime.settings import Settings
-from PIL.Image import Image
 
 
 class _LateEngine:
@@ -13,6 +16,8 @@ class _LateEngine:
         self._engine: Engine | None = None
 
     def load(self) -> Loaded:
+        # transformers reads it when it is imported, and warns of every image processor it could have.
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         from easel_runtime.pipelines.engine import DiffusersEngine
 
         self._engine = DiffusersEngine(self._settings)

@@ -4,7 +4,6 @@ Its weights are random: it shows the whole path from request to picture, and pai
 """
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -36,7 +35,7 @@ def folder() -> Path:
         draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=".demo-"))
         try:
             _write(draft)
-            os.rename(draft, target)  # whole or not at all, also with two makers at once
+            draft.rename(target)  # whole or not at all, also with two makers at once
         except FileExistsError:
             pass
         except OSError:

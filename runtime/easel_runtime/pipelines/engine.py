@@ -5,11 +5,12 @@ from typing import Any, Final
 
 import torch
 from diffusers import DiffusionPipeline
+from PIL.Image import Image
+
 from easel_runtime.engine import Generation, GenerationError, Loaded, OnStep
 from easel_runtime.images import extend_to_multiple
 from easel_runtime.pipelines.loading import load_pipeline
 from easel_runtime.settings import Settings
-from PIL.Image import Image
 
 _PARAMETERS: Final = {
     # form field: the pipelines' keyword

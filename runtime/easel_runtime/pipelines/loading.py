@@ -7,10 +7,7 @@ from typing import Any, Final
 
 import diffusers
 import torch
-from easel_runtime.engine import LoadError
-from easel_runtime.pipelines import demo
-from easel_runtime.pipelines.families import FAMILIES, GENERIC, Family
-from easel_runtime.settings import Settings
+import transformers
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -20,6 +17,11 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+
+from easel_runtime.engine import LoadError
+from easel_runtime.pipelines import demo
+from easel_runtime.pipelines.families import FAMILIES, GENERIC, Family
+from easel_runtime.settings import Settings
 
 _log = logging.getLogger(__name__)
 _DTYPE: Final = {"cuda": torch.bfloat16, "mps": torch.float16, "cpu": torch.float32}
@@ -32,6 +34,8 @@ def load_pipeline(settings: Settings, device: torch.device) -> tuple[Any, Family
     Raises:
         LoadError: the repository cannot be had, or holds no image-to-image pipeline.
     """
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     try:
         source = _source(settings)
         family = FAMILIES.get(_class_name(source, settings), GENERIC)

@@ -1,9 +1,9 @@
 """Probes and facts: `/health` for Livepeer's worker, `/livez` and `/readyz` for kubelets, `/version`."""
 
-from easel_crds import __version__
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from easel_crds import __version__
 from easel_runtime.settings import Settings
 from easel_runtime.worker import Health, Worker
 

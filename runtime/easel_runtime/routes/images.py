@@ -3,12 +3,12 @@
 import asyncio
 import secrets
 
+from fastapi import APIRouter, Request, Response
+
 from easel_http.disconnect import while_connected
 from easel_http.errors import BadRequest, Unauthorized
 from easel_http.fields import ImageToImageFields, form_schema
 from easel_http.form import Form, FormLimits, read_form
-from fastapi import APIRouter, Request, Response
-
 from easel_runtime.answers import answer
 from easel_runtime.engine import Generation, Loaded
 from easel_runtime.generation import resolve
