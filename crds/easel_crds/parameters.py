@@ -47,6 +47,17 @@ class NumberRange(Resource):
     rules: ClassVar[tuple[Rule, ...]] = StepRange.rules
 
 
+class Fraction(NumberRange):
+    """Bounds of a parameter between 0 and 1."""
+
+    default: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Value when the caller sends none; unset: what the model's family needs."""
+    min: Annotated[float, Field(ge=0, le=1)] = 0
+    """Smallest value; a smaller request is raised to it."""
+    max: Annotated[float, Field(ge=0, le=1)] = 1
+    """Largest value; a larger request is lowered to it."""
+
+
 class Parameters(Resource):
     """What callers get when they are silent, and how far they may go."""
 
@@ -56,7 +67,7 @@ class Parameters(Resource):
     """How closely the image follows the prompt (`guidance_scale`)."""
     image_guidance_scale: NumberRange = NumberRange()
     """How closely the image follows the input image (`image_guidance_scale`, InstructPix2Pix only)."""
-    strength: NumberRange = NumberRange(max=1)
+    strength: Fraction = Fraction()
     """How much of the input image may change, 0 to 1 (`strength`)."""
     max_pixels: Annotated[int, Field(ge=4096, le=67_108_864)] = MAX_PIXELS
     """Most pixels (height x width) of an input image; a larger one is refused."""

@@ -20,7 +20,9 @@ _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists
 @main.command()
 @_FILES
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
+@click.option(
+    "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on; 0: any."
+)
 @click.option("--public-url", default=None, help="URL under which callers reach it, for links to results.")
 @click.option("--results", type=click.Path(file_okay=False, path_type=Path), help="Folder for results.")
 @click.option("--plain", is_flag=True, help="Plain lines in the place of the live table.")

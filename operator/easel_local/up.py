@@ -5,8 +5,8 @@ import logging
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,8 @@ from easel_local.supervisor import Supervisor
 _log = logging.getLogger(__name__)
 _DRAIN_SECONDS: Final = 30
 """Time for requests in work to end after the first Ctrl-C; the second one does not wait."""
+_REREAD_MILLISECONDS: Final = 2000
+"""Files are read again this often even if no change was seen: not every file system tells."""
 
 
 @dataclass(frozen=True)
@@ -56,35 +58,43 @@ async def up(options: Options, console: Console) -> None:
     Raises:
         NothingToServe: there is nothing to serve, or no address to serve it on.
     """
-    found = _load(Manifests(), options.files, console)
+    found, findings = manifests.merged(Manifests(), manifests.read(options.files))
+    tell(findings, console)
     if not found.models:
         raise NothingToServe("there is no valid ImageModel in the files")
     with _listen(options) as listening, tempfile.TemporaryDirectory(prefix="easel-") as folder:
         supervisor = Supervisor(Path(folder))
-        gateway = create_app(
-            options.settings, supervisor, FolderStore(options.results, options.settings.result_seconds)
-        )
-        server = _Server(
-            uvicorn.Config(
-                gateway,
-                log_config=None,
-                access_log=False,
-                timeout_graceful_shutdown=_DRAIN_SECONDS,
-                server_header=False,
-            )
-        )
         supervisor.declare(found)
+        server = _server(options, supervisor)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="gateway")
-        helpers = [
-            asyncio.create_task(supervisor.run(), name="supervisor"),
-            asyncio.create_task(_reread(found, options.files, supervisor, console), name="files"),
-            asyncio.create_task(view.show(supervisor, console), name="view"),
-        ]
-        _say_how_to_call(found, options, console)
+        reconciling = asyncio.create_task(supervisor.run(), name="supervisor")
+        watching = asyncio.create_task(_reread(found, findings, options.files, supervisor, console), name="files")
+        showing = asyncio.create_task(view.show(supervisor, console), name="view")
+        _say_how_to_call(found, options, listening.getsockname()[1], console)
         try:
-            await _until_told_to_stop(serving, helpers)
+            await _until_told_to_stop({serving, reconciling, watching, showing})
         finally:
-            await _shut_down(server, serving, supervisor, helpers, console)
+            console.print("stopping; once more to stop at once", highlight=False)
+            _on_signals(lambda: _hurry(server, supervisor))
+            await _ended(watching, showing)
+            # First the callers, then the processes that work for them.
+            server.should_exit = True
+            await asyncio.wait({serving})
+            await _ended(reconciling)
+            await supervisor.stop()
+
+
+def _server(options: Options, supervisor: Supervisor) -> uvicorn.Server:
+    results = FolderStore(options.results, options.settings.result_seconds)
+    return _Server(
+        uvicorn.Config(
+            create_app(options.settings, supervisor, results),
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=_DRAIN_SECONDS,
+            server_header=False,
+        )
+    )
 
 
 def _listen(options: Options) -> socket.socket:
@@ -97,51 +107,31 @@ def _listen(options: Options) -> socket.socket:
         ) from error
 
 
-async def _until_told_to_stop(serving: asyncio.Task[None], helpers: list[asyncio.Task[None]]) -> None:
+async def _until_told_to_stop(tasks: set[asyncio.Task[None]]) -> None:
+    """Return at the first signal; raise what one of `tasks`, which never end by themselves, failed with."""
     told = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, told.set)
+    _on_signals(told.set)
     waiting = asyncio.create_task(told.wait())
-    try:
-        done, _ = await asyncio.wait({waiting, serving, *helpers}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()  # a helper that ended has failed; say so
-    finally:
-        waiting.cancel()
+    done, _ = await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    for task in done:
+        task.result()
 
 
-async def _shut_down(
-    server: uvicorn.Server,
-    serving: asyncio.Task[None],
-    supervisor: Supervisor,
-    helpers: list[asyncio.Task[None]],
-    console: Console,
-) -> None:
-    """First the callers, then the processes; a second signal ends both at once."""
-
-    def hurry() -> None:
-        server.force_exit = True
-        supervisor.kill()
-
-    loop = asyncio.get_running_loop()
+def _on_signals(call: Callable[[], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, hurry)
-    for task in helpers:
+        asyncio.get_running_loop().add_signal_handler(number, call)
+
+
+def _hurry(server: uvicorn.Server, supervisor: Supervisor) -> None:
+    server.force_exit = True
+    supervisor.kill()
+
+
+async def _ended(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(*helpers, return_exceptions=True)
-    console.print("stopping; once more to stop at once", highlight=False)
-    server.should_exit = True
-    with suppress(asyncio.CancelledError):
-        await asyncio.gather(serving, return_exceptions=True)
-    await supervisor.stop()
-
-
-def _load(before: Manifests, paths: tuple[Path, ...], console: Console) -> Manifests:
-    """What is in force now; what is refused is told."""
-    result, findings = manifests.merged(before, manifests.read(paths))
-    tell(findings, console)
-    return result
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def tell(findings: tuple[Finding, ...], console: Console) -> None:
@@ -150,25 +140,29 @@ def tell(findings: tuple[Finding, ...], console: Console) -> None:
         console.print(str(finding), style="red", highlight=False, markup=False, soft_wrap=True)
 
 
-async def _reread(before: Manifests, paths: tuple[Path, ...], supervisor: Supervisor, console: Console) -> None:
-    """Put every change of the files in force."""
+async def _reread(
+    in_force: Manifests, told: tuple[Finding, ...], paths: tuple[Path, ...], supervisor: Supervisor, console: Console
+) -> None:
+    """Put every change of the files in force, and tell every new problem once."""
     # Folders are watched, because editors replace files instead of writing to them.
     folders = {path if path.is_dir() else path.resolve().parent for path in paths}
-    async for _ in awatch(*folders, recursive=False):
-        after = _load(before, paths, console)
-        if after != before:
+    async for _ in awatch(*folders, recursive=False, rust_timeout=_REREAD_MILLISECONDS, yield_on_timeout=True):
+        result, findings = manifests.merged(in_force, manifests.read(paths))
+        tell(tuple(finding for finding in findings if finding not in told), console)
+        told = findings
+        if result != in_force:
             _log.info("the files have changed")
-            supervisor.declare(after)
-            before = after
+            supervisor.declare(result)
+            in_force = result
 
 
-def _say_how_to_call(found: Manifests, options: Options, console: Console) -> None:
+def _say_how_to_call(found: Manifests, options: Options, port: int, console: Console) -> None:
     model = next(iter(found.models.values()))
     beside = (picture for file in manifests.files(options.files) for picture in sorted(file.parent.glob("*.png")))
     picture = next(beside, Path("picture.png"))
     host = f"[{options.host}]" if ":" in options.host else options.host
-    url = f"http://{host}:{options.port}"
-    console.print(f"\nEasel serves on {url} (API: {url}/docs). Try:\n", highlight=False)
+    url = options.settings.public_url or f"http://{host}:{port}"
+    console.print(f"\nEasel serves on {url} (API: {url}/docs). Try:\n", highlight=False, soft_wrap=True)
     console.print(
         f"  curl {url}/image-to-image -F model_id={model.spec.model_id} -F image=@{picture}"
         ' -F prompt="make it night"\n',

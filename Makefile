@@ -1,0 +1,76 @@
+# Every target sets up what it needs. All that must be there is Python 3.11 or newer with pip, make and curl.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+UV := .tools/bin/uv
+BIN := .venv/bin
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-emit-find-links
+
+# Python keeps what it has compiled; without, each runtime takes three times as long to import torch.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: .venv/ready ## Serve the demo model on http://127.0.0.1:8080: no GPU, no network
+	@$(BIN)/easel up examples/demo.yaml
+
+.PHONY: test
+test: check ## Everything: check, unit, contract, and end-to-end on this machine
+	$(BIN)/pytest tests --ignore=tests/repository
+
+.PHONY: check
+check: .venv/ready ## Format, lint, types, import rules, sizes, stale CRDs, docs
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-timings
+	$(BIN)/pytest tests/repository --quiet
+
+.PHONY: unit
+unit: .venv/ready ## The quick tests alone
+	$(BIN)/pytest tests/unit tests/contract --quiet
+
+.PHONY: local
+local: .venv/ready ## End-to-end on this machine: real processes, real HTTP, a real pipeline
+	$(BIN)/pytest tests/local
+
+.PHONY: format
+format: .venv/ready ## Put the code into its form
+	$(BIN)/ruff check --fix --quiet
+	$(BIN)/ruff format --quiet
+
+.PHONY: crds
+crds: .venv/ready ## Write crds/*.yaml and docs/resources.md from the models
+	$(BIN)/python -m easel_crds.schema crds
+	$(BIN)/python -m easel_crds.reference docs/resources.md
+
+.PHONY: lock
+lock: $(UV) ## Write requirements/*.txt from pyproject.toml: pinned, with hashes, without addresses
+	$(LOCK) pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
+	for extra in operator gateway runtime local; do \
+		$(LOCK) pyproject.toml --extra $$extra --constraint requirements/dev.txt --output-file requirements/$$extra.txt; \
+	done
+
+.PHONY: clean
+clean: ## Remove what the other targets made here
+	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(UV): requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Easel needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m pip --version > /dev/null || { echo "pip is missing (Debian: apt install python3-pip)"; exit 1; }
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action ignore --require-hashes --upgrade --target .tools -r requirements/uv.txt
+	@touch $@
+
+.venv/ready: requirements/dev.txt pyproject.toml $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
