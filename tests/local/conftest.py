@@ -1,0 +1,24 @@
+"""One cache for all local runs, so that the demo model is made once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.easel_up import EaselUp, easel_up, write_model
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The user's cache directory in these tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[EaselUp]:
+    """`easel up` with one warm demo model, ready; for tests that leave it as they found it."""
+    folder = tmp_path_factory.mktemp("served") / "models"
+    write_model(folder, warmReplicas=1)
+    with easel_up(folder, cache) as run:
+        run.wait_for(r"easel/demo: ready")
+        yield run
