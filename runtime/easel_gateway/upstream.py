@@ -83,7 +83,7 @@ async def send(
     Raises:
         NotTaken: it did no work; another may be asked.
         Relayed: its own error answer.
-        UpstreamFailed: it went away in the middle.
+        UpstreamFailed: it went away in the middle, or its answer makes no sense.
         TimedOut: it took too long.
     """
     boundary = secrets.token_hex(16)
@@ -95,7 +95,7 @@ async def send(
     }
     try:
         async with session.post(
-            f"{endpoint.url}/image-to-image", data=_body(head, job, tail), headers=headers
+            f"{endpoint.url}/image-to-image", data=_body(head, job, tail), headers=headers, allow_redirects=False, expect100=True
         ) as response:
             if response.status != 200:
                 raise await _error(response)
@@ -110,6 +110,8 @@ async def send(
         raise UpstreamFailed(
             f"the runtime of {job.model_id} went away while it worked on this request; send it again"
         ) from error
+    except (LookupError, ValueError, aiohttp.http.HttpProcessingError) as error:
+        raise UpstreamFailed(f"the runtime of {job.model_id} gave an answer that cannot be read") from error
 
 
 async def _error(response: aiohttp.ClientResponse) -> Exception:
@@ -125,6 +127,8 @@ async def _error(response: aiohttp.ClientResponse) -> Exception:
 
 
 async def _store(response: aiohttp.ClientResponse, results: ResultStore, request_id: str) -> AsyncIterator[StoredImage]:
+    if response.content_type != "multipart/mixed":
+        raise ValueError(f"the answer is {response.content_type}, not multipart/mixed")
     reader = aiohttp.MultipartReader.from_response(response)
     while (part := await reader.next()) is not None:
         if not isinstance(part, aiohttp.BodyPartReader):

@@ -71,6 +71,8 @@ class WaitingRoom:
             async with asyncio.timeout(self._settings.held_seconds):
                 return await waiter.granted
         except TimeoutError:
+            if waiter.granted.done() and not waiter.granted.cancelled():
+                return waiter.granted.result()  # it came at the last moment
             raise Unavailable(
                 f"{model_id} had no room within {self._settings.held_seconds:g} seconds",
                 retry_after=self._forecast(model_id),
@@ -135,6 +137,7 @@ class WaitingRoom:
         self._in_flight[model_id, endpoint.name] -= 1
         if not self._in_flight[model_id, endpoint.name]:
             del self._in_flight[model_id, endpoint.name]
+        self._report(model_id)  # before the next one takes the place, or nobody could tell that this one has ended
         self._grant(model_id)
 
     def _report(self, model_id: str) -> None:

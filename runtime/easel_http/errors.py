@@ -86,12 +86,20 @@ class InvalidForm(ApiError):
         return cls([{"type": kind, "loc": ["body", field], "msg": msg, "input": given}])
 
     @classmethod
-    def of(cls, error: ValidationError) -> "InvalidForm":
-        """Every problem that pydantic found."""
+    def of(cls, error: ValidationError, texts: Mapping[str, str]) -> "InvalidForm":
+        """Every problem that pydantic found in `texts`, each with the text of its field.
+
+        The text and not pydantic's own `input`: inside loras that may be what JSON cannot say, such as NaN.
+        """
         return cls(
             [
-                {"type": found["type"], "loc": ["body", *found["loc"]], "msg": found["msg"], "input": found["input"]}
-                for found in error.errors(include_url=False, include_context=False)
+                {
+                    "type": found["type"],
+                    "loc": ["body", *found["loc"]],
+                    "msg": found["msg"],
+                    "input": texts.get(str(found["loc"][0])),
+                }
+                for found in error.errors(include_url=False, include_context=False, include_input=False)
             ]
         )
 

@@ -25,7 +25,7 @@ def _lora_weights(value: Any) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # RecursionError: "[[[[..."
         raise PydanticCustomError("json_invalid", _LORAS_SENTENCE) from error
 
 
@@ -33,6 +33,8 @@ def _finite(value: Any) -> Any:
     # Here and not by allow_inf_nan, because bounds are checked before it and call NaN "not at least 0".
     try:
         finite = math.isfinite(float(value))
+    except OverflowError:  # an integer of hundreds of digits
+        finite = False
     except (TypeError, ValueError):
         return value
     if not finite:
@@ -40,7 +42,10 @@ def _finite(value: Any) -> Any:
     return value
 
 
-Number = Annotated[float, BeforeValidator(_finite)]
+# The bounds stand beside `float` and not around these types, so that the form's schema names them.
+Weight = Annotated[float, BeforeValidator(_finite)]
+Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_finite)]
+Scale = Annotated[float, Field(ge=0, le=100), BeforeValidator(_finite)]
 
 
 class ImageToImageFields(BaseModel):
@@ -52,15 +57,15 @@ class ImageToImageFields(BaseModel):
     """What to make of the image."""
     model_id: Annotated[str, Field(max_length=96)] = ""
     """Which model; the gateway requires it."""
-    loras: Annotated[dict[str, Number], BeforeValidator(_lora_weights)] = Field(
+    loras: Annotated[dict[str, Weight], BeforeValidator(_lora_weights)] = Field(
         default_factory=dict, json_schema_extra={"type": "string", "examples": ['{"nerijs/pixel-art-xl": 1.2}']}
     )
     """LoRA weights by Hub repository, as a JSON object."""
-    strength: Annotated[Number, Field(ge=0, le=1)] | None = None
+    strength: Share | None = None
     """How much of the image may change, 0 to 1. Default: the model's, else 0.8."""
-    guidance_scale: Annotated[Number, Field(ge=0, le=100)] | None = None
+    guidance_scale: Scale | None = None
     """How closely the result follows the prompt. Default: the model's, else 7.5."""
-    image_guidance_scale: Annotated[Number, Field(ge=0, le=100)] | None = None
+    image_guidance_scale: Scale | None = None
     """How closely the result follows the image (InstructPix2Pix). Default: the model's, else 1.5."""
     negative_prompt: Annotated[str, Field(max_length=8192)] = ""
     """What to keep out of the result; unused when guidance_scale is 1 or less."""
@@ -90,7 +95,7 @@ class ImageToImageFields(BaseModel):
         try:
             return cls.model_validate(texts)
         except ValidationError as error:
-            raise InvalidForm.of(error) from error
+            raise InvalidForm.of(error, texts) from error
 
 
 def form_schema(*required: str) -> dict[str, Any]:

@@ -28,9 +28,16 @@ def decode(file: BinaryIO, max_pixels: int) -> Image.Image:
     picture = open_picture(file, max_pixels)
     try:
         picture.load()
-        return _opaque(ImageOps.exif_transpose(picture))
+        return _opaque(_eight_bits(ImageOps.exif_transpose(picture)))
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise BadRequest(f"the image is damaged: {error}") from error
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """`picture` with its 16-bit grey scaled; Pillow's own conversion makes everything above 255 white."""
+    if not picture.mode.startswith("I;16"):
+        return picture
+    return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
 
 
 def _opaque(picture: Image.Image) -> Image.Image:

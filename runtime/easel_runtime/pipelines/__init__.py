@@ -1,11 +1,20 @@
 """Engines on diffusers. Importing this package imports neither torch nor diffusers; loading a model does."""
 
 import os
+from typing import Final
 
 from PIL.Image import Image
 
 from easel_runtime.engine import Engine, Generation, Loaded, OnStep
 from easel_runtime.settings import Settings
+
+_BEFORE_IMPORT: Final = {
+    # Threads of torch on the CPU sleep while they wait. Spinning, two runtimes on two cores were each 40 times slower.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Else transformers warns of every image processor that it could have.
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+"""Read by libraries at the moment they are loaded; the environment's own values win."""
 
 
 class _LateEngine:
@@ -16,8 +25,8 @@ class _LateEngine:
         self._engine: Engine | None = None
 
     def load(self) -> Loaded:
-        # transformers reads it when it is imported, and warns of every image processor it could have.
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        for name, value in _BEFORE_IMPORT.items():
+            os.environ.setdefault(name, value)
         from easel_runtime.pipelines.engine import DiffusersEngine
 
         self._engine = DiffusersEngine(self._settings)
