@@ -49,7 +49,8 @@ def up(
     if console.is_terminal:
         handler = RichHandler(console=console, show_path=False, show_level=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="[%X]", handlers=[handler])
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for library in ("uvicorn", "watchfiles"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     settings = Settings() if public_url is None else Settings(public_url=public_url)
     store = results or user_cache_path("easel") / "results"
     try:

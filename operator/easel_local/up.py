@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import tempfile
@@ -102,8 +103,9 @@ def _listen(options: Options) -> socket.socket:
         family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
         return socket.create_server((options.host, options.port), family=family, backlog=2048)
     except OSError as error:
+        why = os.strerror(error.errno or 0)
         raise NothingToServe(
-            f"cannot listen on {options.host}:{options.port}: {error.strerror}; choose another with --port"
+            f"cannot listen on {options.host}:{options.port}: {why}; choose another with --port"
         ) from error
 
 
@@ -143,12 +145,12 @@ def tell(findings: tuple[Finding, ...], console: Console) -> None:
 async def _reread(
     in_force: Manifests, told: tuple[Finding, ...], paths: tuple[Path, ...], supervisor: Supervisor, console: Console
 ) -> None:
-    """Put every change of the files in force, and tell every new problem once."""
+    """Put every change of the files in force, and tell what is wrong with them after each."""
     # Folders are watched, because editors replace files instead of writing to them.
     folders = {path if path.is_dir() else path.resolve().parent for path in paths}
-    async for _ in awatch(*folders, recursive=False, rust_timeout=_REREAD_MILLISECONDS, yield_on_timeout=True):
+    async for changes in awatch(*folders, recursive=False, rust_timeout=_REREAD_MILLISECONDS, yield_on_timeout=True):
         result, findings = manifests.merged(in_force, manifests.read(paths))
-        tell(tuple(finding for finding in findings if finding not in told), console)
+        tell(tuple(finding for finding in findings if changes or finding not in told), console)
         told = findings
         if result != in_force:
             _log.info("the files have changed")

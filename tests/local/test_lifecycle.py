@@ -1,0 +1,226 @@
+"""Processes come and go as manifests and requests want them."""
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+
+from support.easel_up import SECONDS, EaselUp, easel_up, edit, write_model
+from support.pictures import png
+
+
+def state(run: EaselUp, model_id: str) -> str:
+    models = httpx2.get(f"{run.url}/v1/models").json()["data"]
+    return str(next(model["state"] for model in models if model["id"] == model_id))
+
+
+def test_an_on_demand_model_starts_at_its_first_request_and_stops_when_idle(tmp_path: Path, cache: Path) -> None:
+    write_model(tmp_path / "models", scaling={"idleSeconds": 1})
+    with easel_up(tmp_path / "models", cache) as run:
+        run.wait_for(r"easel/demo: cold")
+        assert run.runtimes() == []
+
+        assert edit(run.url, png()).status_code == 200, "held while the model started"
+
+        served = len(run.lines)
+        run.wait_for(r"demo-1 stops", after=0)
+        run.wait_for(r"easel/demo: cold", after=min(served, 3))
+        psutil.wait_procs(run.runtimes(), timeout=SECONDS)
+        assert run.runtimes() == []
+        assert state(run, "easel/demo") == "cold"
+
+
+def test_requests_beyond_one_replicas_target_start_a_second(tmp_path: Path, cache: Path) -> None:
+    write_model(tmp_path / "models", warmReplicas=1, maxReplicas=2, scaling={"targetInFlight": 1, "idleSeconds": 1})
+    with easel_up(tmp_path / "models", cache) as run, ThreadPoolExecutor(4) as callers:
+        run.wait_for(r"easel/demo: ready \(1 of 1\)")
+        load = [callers.submit(edit, run.url, png(128, 128), num_inference_steps="150") for _ in range(4)]
+        run.wait_for(r"easel/demo: ready \(2 of 2\)")
+        assert [call.result().status_code for call in load] == [200] * 4
+        run.wait_for(r"easel/demo: ready \(1 of 1\)", after=run.lines.index("easel/demo: ready (2 of 2)"))
+
+
+def test_a_manifest_that_becomes_wrong_is_refused_with_its_place_while_all_goes_on(tmp_path: Path, cache: Path) -> None:
+    models = tmp_path / "models"
+    file = write_model(models, warmReplicas=1)
+    with easel_up(models, cache) as run:
+        run.wait_for(r"easel/demo: ready")
+        refused = {
+            "gpu": ({"gpu": {"memory": "16G"}}, r"spec\.gpu\.memory: memory must be a quantity of at least 20G"),
+            "word": ({"price": {"amount": "abc"}}, r"spec\.price\.amount: amount must be a decimal number"),
+            "negative": ({"price": {"amount": "-1"}}, r"spec\.price\.amount: amount must be a decimal number"),
+            "bounds": ({"warmReplicas": 3}, r"spec\.maxReplicas: maxReplicas must be at least warmReplicas"),
+            "unknown": ({"maxReplica": 3}, r"spec\.maxReplica: there is no such field; did you mean maxReplicas\?"),
+            "immutable": ({"modelId": "easel/other"}, r"spec\.modelId: modelId is immutable"),
+        }
+        for wrong, sentence in refused.values():
+            before = len(run.lines)
+            write_model(models, **{"warmReplicas": 1, **wrong})
+            place = run.wait_for(rf"{file}:(\d+): {sentence}", after=before)
+            field = list(wrong)[0]
+            wanted = "amount" if field == "price" else "memory" if field == "gpu" else field
+            named = file.read_text().splitlines()[int(place[1]) - 1]
+            assert wanted in named or "spec" in named, "the line is the field's, or its parent's if it is absent"
+            assert edit(run.url, png()).status_code == 200
+        file.write_text("spec: [")
+        run.wait_for(rf"{file}:\d+: cannot be read")
+        assert edit(run.url, png()).status_code == 200
+        assert len(run.runtimes()) == 1, "it was never restarted"
+
+
+def test_new_changed_and_removed_models_take_effect_while_it_runs(tmp_path: Path, cache: Path) -> None:
+    models = tmp_path / "models"
+    write_model(models, warmReplicas=1)
+    with easel_up(models, cache) as run:
+        run.wait_for(r"easel/demo: ready")
+        (first,) = run.runtimes()
+
+        second = write_model(models, "second", modelId="tiny/second")
+        run.wait_for(r"tiny/second: cold")
+
+        changed = len(run.lines)
+        write_model(models, warmReplicas=1, price={"amount": "2.5e-08"})
+        run.wait_for(r"the files have changed", after=changed)
+        prices = {model["id"]: model["price"] for model in httpx2.get(f"{run.url}/v1/models").json()["data"]}
+        assert prices["easel/demo"]["amount"] == "2.5e-08"
+        assert run.runtimes() == [first], "a price is no reason to restart"
+
+        changed = len(run.lines)
+        write_model(models, warmReplicas=1, parameters={"maxImages": 1})
+        run.wait_for(r"easel/demo: ready", after=changed)
+        assert edit(run.url, png(), num_images_per_prompt="2").status_code == 422
+        assert run.runtimes() != [first], "its environment changed"
+
+        second.unlink()
+        run.wait_for(r"the files have changed", after=len(run.lines) - 1)
+        assert edit(run.url, png(), "tiny/second").status_code == 404
+
+
+def test_a_runtime_killed_at_work_gives_its_caller_a_reason_and_comes_back(tmp_path: Path, cache: Path) -> None:
+    write_model(tmp_path / "models", warmReplicas=1)
+    with easel_up(tmp_path / "models", cache) as run, ThreadPoolExecutor(1) as callers:
+        run.wait_for(r"easel/demo: ready")
+        (runtime,) = run.runtimes()
+        call = callers.submit(edit, run.url, png(256, 256), num_inference_steps="200")
+        wait_until_working(runtime)
+        runtime.kill()
+
+        response = call.result()
+        assert response.status_code == 502
+        assert "went away" in response.json()["detail"]["msg"]
+        run.wait_for(r"demo-1 was ended by SIGKILL")
+        assert edit(run.url, png()).status_code == 200, "held until it was back"
+        assert [process.pid for process in run.runtimes()] != [runtime.pid]
+
+
+def wait_until_working(runtime: psutil.Process) -> None:
+    """Until the runtime itself says that it works."""
+    (url,) = {
+        f"http://{connection.laddr.ip}:{connection.laddr.port}"
+        for connection in runtime.net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    }
+    for _ in range(2000):
+        if httpx2.get(f"{url}/health").json()["status"] == "OK":
+            return
+    raise AssertionError("the runtime never said that it works")
+
+
+def test_a_model_that_cannot_load_says_why_and_others_serve(tmp_path: Path, cache: Path) -> None:
+    write_model(tmp_path / "models", warmReplicas=1)
+    write_model(tmp_path / "models", "lost", modelId="nobody/nothing", warmReplicas=1)
+    with easel_up(tmp_path / "models", cache) as run:
+        run.wait_for(r"lost-\d+ .*nobody/nothing is not in the cache")
+        run.wait_for(r"nobody/nothing: failed: .*not in the cache")
+        response = edit(run.url, png(), "nobody/nothing")
+        if response.status_code == 503:  # else it was held by a further try, which fails as well
+            assert "retry-after" not in response.headers
+        assert response.status_code == 503
+        assert "not in the cache" in response.json()["detail"]["msg"]
+        run.wait_for(r"easel/demo: ready")
+        assert edit(run.url, png()).status_code == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_ends_it_and_leaves_no_process(tmp_path: Path, cache: Path, number: signal.Signals) -> None:
+    write_model(tmp_path / "models", warmReplicas=1)
+    with easel_up(tmp_path / "models", cache) as run:
+        run.wait_for(r"easel/demo: ready")
+        runtimes = run.runtimes()
+        assert len(runtimes) == 1
+        assert run.stop(number) == 0
+        assert not any(runtime.is_running() for runtime in runtimes)
+
+
+def test_a_kill_ends_its_runtimes_too(tmp_path: Path, cache: Path) -> None:
+    write_model(tmp_path / "models", warmReplicas=1)
+    with easel_up(tmp_path / "models", cache) as run:
+        run.wait_for(r"easel/demo: ready")
+        runtimes = run.runtimes()
+        run.stop(signal.SIGKILL)
+        _, alive = psutil.wait_procs(runtimes, timeout=SECONDS)
+        assert alive == []
+
+
+def test_a_second_signal_does_not_wait_for_work(tmp_path: Path, cache: Path) -> None:
+    write_model(tmp_path / "models", warmReplicas=1)
+    with easel_up(tmp_path / "models", cache) as run, ThreadPoolExecutor(1) as callers:
+        run.wait_for(r"easel/demo: ready")
+        (runtime,) = run.runtimes()
+        call = callers.submit(edit, run.url, png(512, 512), num_inference_steps="200", num_images_per_prompt="8")
+        wait_until_working(runtime)
+        run.process.send_signal(signal.SIGINT)
+        run.wait_for(r"stopping; once more")
+        run.stop(signal.SIGINT)
+        assert not runtime.is_running()
+        assert isinstance(call.exception(), httpx2.HTTPError) or call.result().status_code >= 500
+
+
+def test_an_address_in_use_is_said_in_one_line(tmp_path: Path, cache: Path) -> None:
+    write_model(tmp_path / "models")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with easel_up(tmp_path / "models", cache, "--port", str(port)) as run:
+            run.wait_for(rf"easel: cannot listen on 127\.0\.0\.1:{port}: Address already in use; choose another")
+            assert run.process.wait(SECONDS) == 1
+
+
+def test_files_without_a_valid_model_are_refused_with_the_reason(tmp_path: Path, cache: Path) -> None:
+    file = write_model(tmp_path / "models", gpu={"memory": "16G"})
+    with easel_up(tmp_path / "models", cache) as run:
+        run.wait_for(rf"{file}:\d+: spec\.gpu\.memory")
+        run.wait_for(r"there is no valid ImageModel")
+        assert run.process.wait(SECONDS) == 1
+
+
+def test_a_terminal_gets_a_live_table(tmp_path: Path, cache: Path) -> None:
+    write_model(tmp_path / "models")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "easel_local", "up", str(tmp_path / "models"), "--port", "0"],
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "XDG_CACHE_HOME": str(cache), "TERM": "xterm", "COLUMNS": "160"},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        seen = ""
+        while not ("MODEL" in seen and "easel/demo" in seen and "1.9073484e-08 USD per pixel" in seen):
+            seen += os.read(ours, 4096).decode("utf-8", "replace")
+        process.send_signal(signal.SIGINT)
+        while "stopping" not in seen:
+            seen += os.read(ours, 4096).decode("utf-8", "replace")
+        assert process.wait(SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
