@@ -5,6 +5,7 @@ Used for manifests on one machine and for objects read from the API server; behi
 
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -71,7 +72,16 @@ def parse(document: object) -> ImageModel | RuntimeProfile:
     try:
         return kind.model_validate_json(text, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise InvalidManifest(tuple(_problem(kind, details) for details in error.errors())) from error
+        found = error.errors()
+        raise InvalidManifest(tuple(_problem(kind, one) for one in found if not _follows(one, found))) from error
+
+
+def _follows(details: ErrorDetails, found: list[ErrorDetails]) -> bool:
+    """Whether a list counts as too short only because its items are wrong, which is told by itself."""
+    place = details["loc"]
+    return details["type"] == "too_short" and any(
+        other["loc"] != place and other["loc"][: len(place)] == place for other in found
+    )
 
 
 def _problem(kind: type[Resource], details: ErrorDetails) -> Problem:
@@ -85,10 +95,10 @@ def _problem(kind: type[Resource], details: ErrorDetails) -> Problem:
         case "missing":
             return Problem(path, "is required; add it")
         case "string_type" if isinstance(details["input"], int | float):
-            return Problem(path, f'must be text: write it in quotes, "{details["input"]}"')
+            return Problem(path, f'must be text: write it in quotes, "{json.dumps(details["input"])}"')
         case "string_pattern_mismatch":
             return Problem(path, f"must match {context['pattern']}, and {json.dumps(details['input'])} does not")
-    sentence = details["msg"].replace("Input should", "must", 1)
+    sentence = re.sub("^(Input|String|Tuple) should", "must", details["msg"]).partition(" after validation")[0]
     given = json.dumps(details["input"], default=str)
     return Problem(path, f"{sentence}, not {given}" if len(given) <= 80 else sentence)
 

@@ -15,7 +15,8 @@ _SUFFIX: Final = {
     **{f"{name}i": Decimal(1024) ** power for power, name in enumerate("KMGTPE", start=1)},
 }
 _QUANTITY: Final = re.compile(
-    r"(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+))(?:(?P<suffix>[numkMGTPE]|[KMGTPE]i)|(?P<exponent>[eE][+-]?\d{1,3}))?"
+    r"(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+))(?:(?P<suffix>[numkMGTPE]|[KMGTPE]i)|(?P<exponent>[eE][+-]?\d{1,3}))?",
+    re.ASCII,
 )
 
 

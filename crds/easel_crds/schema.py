@@ -176,6 +176,8 @@ def _structural(schema: Json, definitions: Json, rules: Mapping[str, tuple[Rule,
     result = {key: value for key, value in schema.items() if key not in ("title", "additionalProperties", "const")}
     if "description" in result:
         result["description"] = " ".join(result["description"].split())
+    if "default" in result:
+        result["default"] = _without_nulls(result["default"])
     if "properties" in schema:
         result["properties"] = {
             name: _structural(part, definitions, rules) for name, part in schema["properties"].items()
@@ -185,6 +187,13 @@ def _structural(schema: Json, definitions: Json, rules: Mapping[str, tuple[Rule,
     if "items" in schema:
         result["items"] = _structural(schema["items"], definitions, rules)
     return result
+
+
+def _without_nulls(value: Any) -> Any:
+    """`value` without the fields that are null: the API server refuses such a default, and an absent field says it."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return value
 
 
 def _validation(rule: Rule) -> Json:

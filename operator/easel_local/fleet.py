@@ -51,7 +51,7 @@ class Restarts:
     def note_end(self, process: RuntimeProcess, now: float) -> None:
         """`process` ended without being asked to."""
         self.failures += 1
-        pause = min(_FIRST_PAUSE * 2 ** (self.failures - 1), _LONGEST_PAUSE)
+        pause = min(_FIRST_PAUSE * 2 ** min(self.failures - 1, 16), _LONGEST_PAUSE)  # 2 ** 1024 is no float
         if process.was_ready and self.failures == 1:
             pause = 0
         self.not_before = now + pause

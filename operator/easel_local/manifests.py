@@ -3,6 +3,7 @@
 A document that is wrong never takes down what is running: its last valid form goes on (see `merged`).
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,13 +79,16 @@ class Manifests:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as the API server reads it: no dates, they stay text."""
+    """YAML as the API server reads it: no dates, they stay text; 1e-8 is a number."""
 
 
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ class Lines:
     """Finds the line of a field in a document."""
 
     node: yaml.Node
+    duplicates: tuple[Problem, ...]
+    """Keys that are given twice; YAML would silently keep the last."""
 
     def of(self, path: Iterable[str | int]) -> int:
         """Line of the deepest part of `path` that the document has."""
@@ -109,12 +115,11 @@ class Lines:
                 break
         return line
 
-    def duplicates(self) -> Iterator[Problem]:
-        """Keys that are given twice; YAML would silently keep the last."""
-        yield from _duplicates(self.node, ())
 
-
-def _duplicates(node: yaml.Node, path: tuple[str | int, ...]) -> Iterator[Problem]:
+def _duplicates(node: yaml.Node, path: tuple[str | int, ...], visited: set[yaml.Node]) -> Iterator[Problem]:
+    if node in visited:  # an alias, perhaps of what it stands in
+        return
+    visited.add(node)
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -122,10 +127,10 @@ def _duplicates(node: yaml.Node, path: tuple[str | int, ...]) -> Iterator[Proble
             if name in seen:
                 yield Problem((*path, name), "is given twice; remove one")
             seen.add(name)
-            yield from _duplicates(value, (*path, name))
+            yield from _duplicates(value, (*path, name), visited)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield from _duplicates(item, (*path, index))
+            yield from _duplicates(item, (*path, index), visited)
 
 
 def read(paths: Iterable[Path]) -> Reading:
@@ -136,12 +141,12 @@ def read(paths: Iterable[Path]) -> Reading:
     for file in files(paths):
         try:
             nodes = list(_compose(file))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (OSError, ValueError, IndexError, RecursionError, yaml.YAMLError) as error:
             unreadable.add(file)
             findings.append(_unreadable(file, error))
             continue
-        for node, value in nodes:
-            document, problems = _document(file, node, value)
+        for lines, value in nodes:
+            document, problems = _document(file, lines, value)
             documents.append(document)
             findings += [Finding(file, document.lines.of(problem.path), problem) for problem in problems]
     return Reading(tuple(documents), tuple(findings), frozenset(unreadable))
@@ -158,15 +163,18 @@ def files(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def _compose(file: Path) -> Iterator[tuple[yaml.Node, Any]]:
+def _compose(file: Path) -> Iterator[tuple[Lines, Any]]:
     if file.stat().st_size > _MAX_BYTES:
         raise yaml.YAMLError(f"is larger than {_MAX_BYTES} bytes")
     loader = _Loader(file.read_text())
     try:
         while loader.check_node():
             node = loader.get_node()
-            if node is not None and (value := loader.construct_document(node)) is not None:
-                yield node, value
+            if node is None:
+                continue
+            lines = Lines(node, tuple(_duplicates(node, (), set())))  # before merge keys (<<) are carried out in place
+            if (value := loader.construct_document(node)) is not None:
+                yield lines, value
     finally:
         loader.dispose()
 
@@ -177,12 +185,11 @@ def _unreadable(file: Path, error: Exception) -> Finding:
     return Finding(file, mark.line + 1 if mark else 1, Problem((), f"cannot be read: {sentence}"))
 
 
-def _document(file: Path, node: yaml.Node, value: Any) -> tuple[Document, tuple[Problem, ...]]:
-    lines = Lines(node)
+def _document(file: Path, lines: Lines, value: Any) -> tuple[Document, tuple[Problem, ...]]:
     metadata = value.get("metadata") if isinstance(value, dict) else None
     name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
-    if twice := tuple(lines.duplicates()):
-        return Document(file, name, None, lines), twice
+    if lines.duplicates:
+        return Document(file, name, None, lines), lines.duplicates
     try:
         return Document(file, name, parse(value), lines), ()
     except InvalidManifest as error:
@@ -193,13 +200,16 @@ def merged(before: Manifests, reading: Reading) -> tuple[Manifests, tuple[Findin
     """What is in force after `reading`, and what of it is refused.
 
     Kept as they were: resources of a file that cannot be read, and those whose new form is not valid or changes what
-    cannot be changed. Of two resources with one name, or one modelId, the first counts.
+    cannot be changed. Of two resources with one name, or one modelId, the one in force counts, else the first.
     """
     findings = list(reading.findings)
     kept: dict[tuple[str, str], Source] = {
-        key: source for key, source in before.sources.items() if source.file in reading.unreadable
+        key: source
+        for key, source in before.sources.items()
+        if not reading.unreadable.isdisjoint((source.file, source.file.parent))
     }
-    for document in reading.documents:
+    in_force = {(source.file, name) for (_, name), source in before.sources.items()}
+    for document in sorted(reading.documents, key=lambda document: (document.file, document.name) not in in_force):
         if document.resource is None:
             kept |= {key: s for key, s in before.sources.items() if key[1] == document.name and s.file == document.file}
             continue

@@ -45,7 +45,7 @@ async def _show_lines(supervisor: Supervisor, console: Console) -> None:
             line = f"{row.entry.model.spec.model_id}: {state_line(row)}"
             if shown.get(row.entry.model.name) != line:
                 shown[row.entry.model.name] = line
-                console.print(line, highlight=False, soft_wrap=True)
+                console.print(Text(line), soft_wrap=True)  # not markup: reasons are full of brackets
         await changed.wait()
         changed.clear()
 
@@ -64,7 +64,7 @@ def table(rows: list[Row], now: float) -> Table:
             f"{row.ready}/{row.replicas}",
             requests,
             str(spec.price),
-            _progress(row, now),
+            Text(_progress(row, now)),
         )
     return result
 

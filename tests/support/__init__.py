@@ -1,0 +1,1 @@
+"""What tests share: objects with one thing changed, pictures, doubles."""
