@@ -65,10 +65,10 @@ def check(files: tuple[Path, ...]) -> None:
     """Check the manifests in FILES; exit code 1 if any would be refused."""
     from rich.console import Console
 
-    from easel_local import manifests
+    from easel_local import documents, manifests
     from easel_local.up import tell
 
-    found, findings = manifests.merged(manifests.Manifests(), manifests.read(files))
+    found, findings = manifests.merged(manifests.Manifests(), documents.read(files))
     tell(findings, Console(stderr=True))
     if findings:
         sys.exit(1)

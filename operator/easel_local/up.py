@@ -19,8 +19,9 @@ from watchfiles import awatch
 from easel_gateway.app import create_app
 from easel_gateway.results.folder import FolderStore
 from easel_gateway.settings import Settings
-from easel_local import manifests, view
-from easel_local.manifests import Finding, Manifests
+from easel_local import documents, manifests, view
+from easel_local.documents import Finding
+from easel_local.manifests import Manifests
 from easel_local.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ async def up(options: Options, console: Console) -> None:
     Raises:
         NothingToServe: there is nothing to serve, or no address to serve it on.
     """
-    found, findings = manifests.merged(Manifests(), manifests.read(options.files))
+    found, findings = manifests.merged(Manifests(), documents.read(options.files))
     tell(findings, console)
     if not found.models:
         raise NothingToServe("there is no valid ImageModel in the files")
@@ -149,7 +150,7 @@ async def _reread(
     # Folders are watched, because editors replace files instead of writing to them.
     folders = {path if path.is_dir() else path.resolve().parent for path in paths}
     async for changes in awatch(*folders, recursive=False, rust_timeout=_REREAD_MILLISECONDS, yield_on_timeout=True):
-        result, findings = manifests.merged(in_force, manifests.read(paths))
+        result, findings = manifests.merged(in_force, documents.read(paths))
         tell(tuple(finding for finding in findings if changes or finding not in told), console)
         told = findings
         if result != in_force:
@@ -160,7 +161,7 @@ async def _reread(
 
 def _say_how_to_call(found: Manifests, options: Options, port: int, console: Console) -> None:
     model = next(iter(found.models.values()))
-    beside = (picture for file in manifests.files(options.files) for picture in sorted(file.parent.glob("*.png")))
+    beside = (picture for file in documents.files(options.files) for picture in sorted(file.parent.glob("*.png")))
     picture = next(beside, Path("picture.png"))
     host = f"[{options.host}]" if ":" in options.host else options.host
     url = options.settings.public_url or f"http://{host}:{port}"

@@ -95,7 +95,11 @@ async def send(
     }
     try:
         async with session.post(
-            f"{endpoint.url}/image-to-image", data=_body(head, job, tail), headers=headers, allow_redirects=False, expect100=True
+            f"{endpoint.url}/image-to-image",
+            data=_body(head, job, tail),
+            headers=headers,
+            expect100=True,  # else a refusal that comes before the body was read is lost with the connection
+            allow_redirects=False,
         ) as response:
             if response.status != 200:
                 raise await _error(response)

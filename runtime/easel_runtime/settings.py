@@ -1,13 +1,25 @@
 """Settings of a runtime, read once from the environment at start-up and passed down."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from easel_crds.metadata import RUNTIME_PORT, Env
 from easel_crds.parameters import Parameters
+
+
+def _json(value: Any) -> Any:
+    # Here and not by pydantic-settings (hence NoDecode), whose own error does not name the variable.
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise PydanticCustomError("json_invalid", "not JSON: {reason}", {"reason": str(error)}) from error
 
 
 class Settings(BaseSettings):
@@ -25,7 +37,9 @@ class Settings(BaseSettings):
     """Directory of the weights in the Hub's cache layout; unset: the Hub client's own."""
     pipeline: Annotated[str, Field(validation_alias=Env.PIPELINE, pattern="^image-to-image$")] = "image-to-image"
     """Kind of pipeline; only image-to-image exists here."""
-    parameters: Annotated[Parameters, Field(validation_alias=Env.PARAMETERS)] = Parameters()
+    parameters: Annotated[Parameters, NoDecode, BeforeValidator(_json), Field(validation_alias=Env.PARAMETERS)] = (
+        Parameters()
+    )
     """`spec.parameters` of the ImageModel, as JSON."""
     auth_token: Annotated[SecretStr | None, Field(validation_alias=Env.AUTH_TOKEN)] = None
     """Bearer token that requests must carry; unset: none."""

@@ -53,7 +53,9 @@ def load_pipeline(settings: Settings, device: torch.device) -> tuple[Any, Family
     except RepositoryNotFoundError as error:
         raise LoadError(f"there is no repository {settings.model_id} on the Hub, or it needs HF_TOKEN") from error
     except LocalEntryNotFoundError as error:
-        raise LoadError(f"the Hub cannot be reached, and {settings.model_id} is not in the cache") from error
+        raise LoadError(
+            f"the Hub cannot be reached, and {settings.model_id} is not in the cache (revision {settings.revision})"
+        ) from error
     except EntryNotFoundError as error:
         raise LoadError(f"{settings.model_id} is not a diffusers repository: {error}") from error
     except (HfHubHTTPError, OSError, ValueError) as error:
@@ -80,4 +82,9 @@ def _class_name(source: str, settings: Settings) -> str:
         index = Path(
             hf_hub_download(source, "model_index.json", revision=settings.revision, cache_dir=settings.model_dir)
         )
-    return str(json.loads(index.read_text())["_class_name"])
+    try:
+        return str(json.loads(index.read_text())["_class_name"])
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise LoadError(
+            f"{settings.model_id} is not a diffusers repository: it has no model_index.json that names a pipeline"
+        ) from error

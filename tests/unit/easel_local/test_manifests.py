@@ -7,7 +7,8 @@ import yaml
 
 from easel_crds.imagemodel import ImageModel
 from easel_crds.runtimeprofile import DEFAULT_PROFILE
-from easel_local.manifests import Manifests, files, merged, read
+from easel_local.documents import files, read
+from easel_local.manifests import Manifests, merged
 from support.builders import manifest
 
 _HEAD = """\
