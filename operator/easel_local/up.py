@@ -92,6 +92,7 @@ def _server(options: Options, supervisor: Supervisor) -> uvicorn.Server:
         uvicorn.Config(
             create_app(options.settings, supervisor, results),
             log_config=None,
+            ws="none",
             access_log=False,
             timeout_graceful_shutdown=_DRAIN_SECONDS,
             server_header=False,

@@ -103,10 +103,10 @@ async def send(
         ) as response:
             if response.status != 200:
                 raise await _error(response)
-            images = tuple([image async for image in _store(response, results, request_id)])
+            images = await _store(response, job.fields.num_images_per_prompt, results, request_id)
             relayed = {name: response.headers[name] for name in RELAYED_HEADERS if name in response.headers}
             return Answer(images, relayed)
-    except aiohttp.ClientConnectorError as error:
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
         raise NotTaken(UpstreamFailed(f"the runtime of {job.model_id} cannot be reached")) from error
     except TimeoutError as error:
         raise TimedOut(f"the runtime of {job.model_id} took longer than its deadline") from error
@@ -130,15 +130,21 @@ async def _error(response: aiohttp.ClientResponse) -> Exception:
     return NotTaken(relayed) if response.status in _NOT_TAKEN else relayed
 
 
-async def _store(response: aiohttp.ClientResponse, results: ResultStore, request_id: str) -> AsyncIterator[StoredImage]:
+async def _store(
+    response: aiohttp.ClientResponse, count: int, results: ResultStore, request_id: str
+) -> tuple[StoredImage, ...]:
     if response.content_type != "multipart/mixed":
         raise ValueError(f"the answer is {response.content_type}, not multipart/mixed")
+    images: list[StoredImage] = []
     reader = aiohttp.MultipartReader.from_response(response)
     while (part := await reader.next()) is not None:
         if not isinstance(part, aiohttp.BodyPartReader):
             raise aiohttp.ClientPayloadError("a part of the answer is not an image")
         path = await results.put(request_id, _chunks(part))
-        yield StoredImage(path, int(part.headers["X-Easel-Seed"]), part.headers["X-Easel-Nsfw"] == "true")
+        images.append(StoredImage(path, int(part.headers["X-Easel-Seed"]), part.headers["X-Easel-Nsfw"] == "true"))
+    if len(images) != count:
+        raise ValueError(f"the answer has {len(images)} images, not {count}")
+    return tuple(images)
 
 
 async def _chunks(part: aiohttp.BodyPartReader) -> AsyncIterator[bytes]:

@@ -44,11 +44,16 @@ def main() -> None:
             host=settings.host,
             port=settings.port,
             log_config=None,
+            ws="none",
             access_log=False,
             timeout_graceful_shutdown=settings.grace_seconds,
             server_header=False,
         )
     )
+    # uvicorn handles these itself while it serves, and raises them again when it is done; that must not end this
+    # process in the middle of its last line.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     inherited = [] if settings.listen_fd is None else [socket.socket(fileno=settings.listen_fd)]
     server.run(sockets=inherited or None)
     logging.shutdown()

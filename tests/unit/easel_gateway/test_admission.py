@@ -1,0 +1,126 @@
+"""Which requests are worked on: the model must exist, and the request must keep its bounds."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from easel_gateway.admission import admit, find_model
+from easel_http.errors import BadRequest, InvalidForm, NotFound
+from easel_http.fields import ImageToImageFields
+from easel_http.form import Form
+from easel_http.spool import Spool
+from support.builders import image_model
+from support.directory import entry
+from support.pictures import bomb, encoded, picture, png
+
+
+def fields(**texts: str) -> ImageToImageFields:
+    return ImageToImageFields.from_texts({"prompt": "make it night", "model_id": "easel/demo", **texts})
+
+
+@contextmanager
+def form(image: bytes, **texts: str) -> Iterator[Form]:
+    spool = Spool()
+    spool._file.write(image)
+    spool.size = len(image)
+    try:
+        yield Form(fields(**texts), spool)
+    finally:
+        spool.close()
+
+
+def problem(caught: pytest.ExceptionInfo[InvalidForm]) -> Any:
+    (only,) = caught.value.problems
+    return only
+
+
+def test_a_model_is_found_by_its_model_id() -> None:
+    entries = {"easel/demo": entry(), "easel/other": entry(name="other")}
+    assert find_model(fields(), entries) is entries["easel/demo"].model
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        pytest.param((), "known: none", id="no models"),
+        pytest.param(("zebra", "ant"), "known: easel/ant, easel/zebra", id="some models"),
+    ],
+)
+def test_an_unknown_model_is_answered_with_the_known_ones(known: tuple[str, ...], said: str) -> None:
+    with pytest.raises(NotFound, match=said) as caught:
+        find_model(fields(), {f"easel/{name}": entry(name=name) for name in known})
+    assert caught.value.more == {"models": sorted(f"easel/{name}" for name in known)}
+
+
+def test_a_model_is_not_found_by_another_spelling() -> None:
+    with pytest.raises(NotFound):
+        find_model(fields(model_id="Easel/Demo"), {"easel/demo": entry()})
+
+
+def test_a_job_knows_the_size_of_its_image_and_its_pixels() -> None:
+    with form(png(40, 30), num_images_per_prompt="3") as given:
+        job = admit(given, image_model())
+    assert (job.width, job.height) == (40, 30)
+    assert job.pixels == 40 * 30 * 3
+    assert job.model_id == "easel/demo"
+
+
+def test_pixels_times_the_price_is_exact() -> None:
+    with form(png(1024, 1024)) as given:
+        job = admit(given, image_model(price={"amount": "1.9073484e-08"}))
+    assert job.model.spec.price.of(job.pixels) == Decimal("0.0199999975587840")
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_as_many_images_as_the_model_allows_are_admitted(images: int) -> None:
+    with form(png(), num_images_per_prompt=str(images)) as given:
+        job = admit(given, image_model(parameters={"maxImages": 2}))
+    assert job.fields.num_images_per_prompt == images
+
+
+def test_more_images_than_the_model_allows_are_refused() -> None:
+    with (
+        form(png(), num_images_per_prompt="3") as given,
+        pytest.raises(InvalidForm, match="at most 2 for this model") as caught,
+    ):
+        admit(given, image_model(parameters={"maxImages": 2}))
+    assert problem(caught)["loc"] == ["body", "num_images_per_prompt"]
+    assert problem(caught)["input"] == 3
+
+
+def test_as_many_pixels_as_the_model_allows_are_admitted() -> None:
+    with form(png(128, 32)) as given:
+        assert admit(given, image_model(parameters={"maxPixels": 4096})).pixels == 4096
+
+
+@pytest.mark.parametrize(
+    "image", [pytest.param(png(128, 33), id="a little"), pytest.param(bomb(), id="200 megapixels")]
+)
+def test_more_pixels_than_the_model_allows_are_refused(image: bytes) -> None:
+    with form(image) as given, pytest.raises(InvalidForm, match="more than 4096 pixels") as caught:
+        admit(given, image_model(parameters={"maxPixels": 4096}))
+    assert problem(caught)["loc"] == ["body", "image"]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"GIF99a is what it is not", id="text"),
+        pytest.param(png()[:20], id="header cut short"),
+        pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg'/>", id="svg"),
+        pytest.param(encoded(picture(), "PPM"), id="a format that is not taken"),
+    ],
+)
+def test_what_is_no_image_is_refused(image: bytes) -> None:
+    with form(image) as given, pytest.raises(BadRequest, match="image"):
+        admit(given, image_model())
+
+
+def test_the_image_can_be_read_again_after_admission() -> None:
+    with form(png()) as given:
+        assert admit(given, image_model()).image.rewound().read() == io.BytesIO(png()).read()
