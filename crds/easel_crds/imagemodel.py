@@ -22,8 +22,9 @@ than 20 GiB (19195 to 20475 MiB)."""
 NAME_LENGTH: Final = 50
 """Longest name of an ImageModel, so that the names of its children stay within 63 characters."""
 
-_NAME: Final = r"[a-z0-9]([-a-z0-9]{0,251}[a-z0-9])?"
-_NAME_SENTENCE: Final = "must be lower-case letters, digits and '-', and begin and end with a letter or digit"
+_OBJECT_NAME: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_OBJECT_NAME_SENTENCE: Final = "must be lower-case letters, digits, '-' and '.', with a letter or digit at both ends"
+_NAME: Final = f"^[a-z0-9]([-a-z0-9]{{0,{NAME_LENGTH - 2}}}[a-z0-9])?$"
 _MODEL_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$"
 
 
@@ -192,9 +193,10 @@ class ImageModelStatus(Resource):
     """How a replica last failed."""
 
 
-def _dns_label(name: str) -> str:
-    if re.fullmatch(_NAME, name) is None:
-        raise PydanticCustomError("rule", "{message}", {"message": _NAME_SENTENCE, "field": ""})
+def _object_name(name: str) -> str:
+    """`name`, if every Kubernetes object could have it (RFC 1123 subdomain)."""
+    if len(name) > 253 or re.fullmatch(_OBJECT_NAME, name) is None:
+        raise PydanticCustomError("rule", "{message}", {"message": _OBJECT_NAME_SENTENCE, "field": ""})
     return name
 
 
@@ -203,7 +205,7 @@ class Metadata(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    name: Annotated[str, AfterValidator(_dns_label)]
+    name: Annotated[str, AfterValidator(_object_name)]
     namespace: str = ""
     uid: str = ""
     generation: int = 0
@@ -222,10 +224,11 @@ class ImageModel(Resource):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            message=f"metadata.name must have at most {NAME_LENGTH} characters, so that the names of its pods fit",
-            cel=f"size(self.metadata.name) <= {NAME_LENGTH}",
+            message=f"metadata.name must be at most {NAME_LENGTH} lower-case letters, digits and '-', so that the names"
+            " of its pods and Services fit",
+            cel=f"self.metadata.name.matches('{_NAME}')",
             field="metadata",
-            holds=lambda model: len(model.metadata.name) <= NAME_LENGTH,
+            holds=lambda model: re.fullmatch(_NAME, model.name) is not None,
         ),
     )
 

@@ -6,7 +6,7 @@ Each rule has an accepted and a refused example in `tests/contract/cases.yaml`.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
@@ -51,6 +51,22 @@ class Resource(BaseModel):
         for rule in self.rules:
             if rule.holds is not None and not rule.holds(self):
                 raise PydanticCustomError("rule", "{message}", {"message": rule.message, "field": rule.field})
+        return self
+
+    @model_validator(mode="after")
+    def _keep_lists_unique(self) -> Self:
+        """As the API server does it by `x-kubernetes-list-type`."""
+        for name, field in type(self).model_fields.items():
+            extra = field.json_schema_extra
+            if not isinstance(extra, dict) or extra.get("x-kubernetes-list-type") not in ("set", "map"):
+                continue
+            keys = cast("list[str]", extra.get("x-kubernetes-list-map-keys", []))
+            items = [tuple(getattr(item, key) for key in keys) or item for item in getattr(self, name)]
+            twice = next((item for item in items if items.count(item) > 1), None)
+            if twice is not None:
+                shown = ", ".join(map(str, twice)) if keys else twice
+                message = f"has {shown} twice; remove one"
+                raise PydanticCustomError("rule", "{message}", {"message": message, "field": field.alias or name})
         return self
 
 

@@ -39,8 +39,8 @@ def plan(processes: Sequence[RuntimeProcess], wanted: int, environment: dict[str
 class Restarts:
     """Pauses between the restarts of a model whose processes end by themselves.
 
-    None for the first that had been ready, else 1, 2, 4 ... 60 seconds. During a pause the reason is shown, and
-    requests are refused with it.
+    After n ends in a row 2**(n-1) seconds, at most 60; none after the first if that process had been ready. During a
+    pause the reason is shown, and requests are refused with it.
     """
 
     failures: int = 0

@@ -129,7 +129,9 @@ class Worker:
             image = await self._on_thread(lambda: self._engine.generate(generation, seed, on_step))
         except GenerationError as error:
             raise BadRequest(str(error)) from error
-        except (Cancelled, ApiError):
+        except Cancelled as error:  # by `close`: whoever leaves is not told
+            raise Unavailable("the runtime is stopping") from error
+        except ApiError:
             raise
         except Exception as error:
             _log.exception("generation failed")

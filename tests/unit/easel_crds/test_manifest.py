@@ -12,7 +12,11 @@ from easel_crds.runtimeprofile import DEFAULT_PROFILE, RuntimeProfile
 from support.builders import image_model, manifest, runtime_profile
 
 _MANIFEST_SENTENCE = "a manifest must be a mapping with apiVersion, kind, metadata and spec"
-_NAME_SENTENCE = "must be lower-case letters, digits and '-', and begin and end with a letter or digit"
+_NAME_SENTENCE = "must be lower-case letters, digits, '-' and '.', with a letter or digit at both ends"
+_MODEL_NAME_SENTENCE = (
+    "metadata.name must be at most 50 lower-case letters, digits and '-', so that the names of its pods and"
+    " Services fit"
+)
 _AMOUNT_SENTENCE = 'amount must be a decimal number of zero or more, in quotes, such as "1.9073484e-08"'
 _MEMORY_SENTENCE = (
     "memory must be a quantity of at least 20G, such as 20G or 24Gi: smaller GPUs do not hold these models; raise it,"
@@ -191,16 +195,26 @@ def test_every_problem_is_told_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["", "Demo", "de_mo", "de.mo", "-demo", "demo-", "demo\n", "d\u00e9mo", "a" * 254])
-def test_a_name_that_is_no_dns_label_is_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "Demo", "de_mo", "de..mo", "-demo", "demo-", "demo\n", "d\u00e9mo", "a" * 254])
+def test_a_name_that_no_kubernetes_object_has_is_refused(name: str) -> None:
     assert _refused(manifest(name, modelId="a/b")) == [f"metadata.name: {_NAME_SENTENCE}"]
 
 
 def test_a_name_may_have_50_characters_and_no_more() -> None:
     assert parse(manifest("a" * 50)).name == "a" * 50
-    assert _refused(manifest("a" * 51)) == [
-        "metadata: metadata.name must have at most 50 characters, so that the names of its pods fit"
-    ]
+    assert _refused(manifest("a" * 51)) == [f"metadata: {_MODEL_NAME_SENTENCE}"]
+
+
+def test_the_name_of_a_model_has_no_dots_but_that_of_a_profile_may() -> None:
+    assert _refused(manifest("de.mo", modelId="a/b")) == [f"metadata: {_MODEL_NAME_SENTENCE}"]
+    assert runtime_profile("large.gpus").name == "large.gpus"
+
+
+def test_lists_that_are_sets_hold_nothing_twice() -> None:
+    assert _refused(manifest(loras={"allow": ["a/b", "c/d", "a/b"]})) == ["spec.loras.allow: has a/b twice; remove one"]
+    twice = {"apiVersion": API_VERSION, "kind": "RuntimeProfile", "metadata": {"name": "default"}}
+    env = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+    assert _refused({**twice, "spec": {"env": env}}) == ["spec.env: has A twice; remove one"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""`open_picture`: what a file is, and whether it is too large, from its header alone."""
+
+import io
+import struct
+import zlib
+
+import pytest
+
+from easel_http.errors import BadRequest, InvalidForm
+from easel_http.picture import FORMATS, open_picture
+from support.pictures import encoded, picture, png
+
+ROOM = 64 * 48
+"""Pixels of `picture()`."""
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_listed_format_is_taken(kind: str) -> None:
+    opened = open_picture(io.BytesIO(encoded(picture(), kind)), ROOM)
+    assert (opened.format, opened.size) == (kind, (64, 48))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"a cat", id="text"),
+        pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>", id="SVG"),
+        pytest.param(b"%PDF-1.7\n", id="PDF"),
+        pytest.param(bytes(1000), id="zeros"),
+        pytest.param(encoded(picture(), "PPM"), id="PPM, which is not listed"),
+        pytest.param(encoded(picture(), "ICO"), id="ICO, which is not listed"),
+        pytest.param(encoded(picture(), "PDF"), id="PDF of a picture"),
+    ],
+)
+def test_what_is_no_picture_of_a_listed_format_is_refused(data: bytes) -> None:
+    with pytest.raises(BadRequest, match="the image is none of PNG, JPEG, WEBP, GIF, BMP, TIFF"):
+        open_picture(io.BytesIO(data), ROOM)
+
+
+@pytest.mark.filterwarnings("ignore:.*EXIF:UserWarning:PIL")
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kept", [1, 4, 8, 12])
+def test_a_header_that_is_cut_short_is_refused(kind: str, kept: int) -> None:
+    with pytest.raises(BadRequest):
+        open_picture(io.BytesIO(encoded(picture(), kind)[:kept]), ROOM)
+
+
+def test_a_picture_of_exactly_the_bound_is_taken() -> None:
+    open_picture(io.BytesIO(encoded(picture(64, 48))), 64 * 48)
+
+
+def test_a_picture_over_the_bound_is_refused_with_its_size() -> None:
+    with pytest.raises(InvalidForm) as caught:
+        open_picture(io.BytesIO(encoded(picture(65, 48))), 64 * 48)
+    assert caught.value.problems == (
+        {
+            "type": "value_error",
+            "loc": ["body", "image"],
+            "msg": "has more than 3072 pixels; make it smaller",
+            "input": "65 x 48",
+        },
+    )
+
+
+def claiming(width: int, height: int) -> bytes:
+    """A small PNG whose header claims another size."""
+    data = png()
+    header = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
+    return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
+
+
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [
+        pytest.param(10_000, 10_000, id="100 megapixels, of which Pillow warns"),
+        pytest.param(20_000, 10_000, id="200 megapixels, which Pillow refuses"),
+    ],
+)
+def test_a_bomb_is_refused_from_its_header(width: int, height: int) -> None:
+    data = claiming(width, height)
+    file = io.BytesIO(data)
+    with pytest.raises(InvalidForm, match="has more than 4194304 pixels; make it smaller") as caught:
+        open_picture(file, 4_194_304)
+    assert caught.value.problems[0]["loc"] == ["body", "image"]
+    assert file.tell() < 100 < len(data)

@@ -1,0 +1,92 @@
+"""`Spool`: what was written comes back, whether it stayed in memory or went to disk."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from easel_http.spool import Spool
+
+
+@pytest.fixture
+async def spool() -> AsyncIterator[Spool]:
+    spool = Spool(memory_bytes=10)
+    yield spool
+    spool.close()
+
+
+async def content(spool: Spool) -> bytes:
+    return b"".join([data async for data in spool.chunks()])
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (a Path would be no shorter)
+
+
+@settings(deadline=None)
+@given(writes=st.lists(st.binary(max_size=20), max_size=10))
+async def test_what_was_written_comes_back_twice_and_as_a_file(writes: list[bytes]) -> None:
+    spool = Spool(memory_bytes=30)
+    for data in writes:
+        await spool.write(data)
+    whole = b"".join(writes)
+    assert (spool.size, await content(spool), await content(spool), spool.rewound().read()) == (
+        len(whole),
+        *[whole] * 3,
+    )
+    spool.close()
+
+
+async def test_few_bytes_stay_in_memory(spool: Spool) -> None:
+    before = open_files()
+    await spool.write(b"x" * 10)
+    assert open_files() == before
+
+
+async def test_many_bytes_go_to_a_file_without_a_name(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    before = open_files()
+    await spool.write(b"x" * 10)
+    await spool.write(b"y")
+    assert open_files() == before + 1
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+    assert await content(spool) == b"x" * 10 + b"y"
+
+
+async def test_closing_gives_the_disk_back(spool: Spool) -> None:
+    before = open_files()
+    await spool.write(b"x" * 100)
+    spool.close()
+    assert open_files() == before
+
+
+async def test_closing_twice_does_no_harm(spool: Spool) -> None:
+    spool.close()
+    spool.close()
+
+
+async def test_large_content_comes_in_pieces() -> None:
+    spool = Spool()
+    await spool.write(bytes(1_000_000))
+    sizes = [len(data) async for data in spool.chunks()]
+    spool.close()
+    assert sum(sizes) == 1_000_000
+    assert max(sizes) <= 1 << 18
+
+
+@pytest.mark.parametrize("memory_bytes", [1 << 20, 0], ids=["in memory", "on disk"])
+async def test_a_reader_that_is_abandoned_does_not_disturb_another(memory_bytes: int) -> None:
+    spool = Spool(memory_bytes)
+    whole = bytes(range(256)) * 4000
+    await spool.write(whole)
+    first, second = spool.chunks(), spool.chunks()
+    start = await anext(first)
+    assert await anext(second) == start == whole[: len(start)]
+    assert await content(spool) == whole
+    assert start + b"".join([data async for data in second]) == whole
+    spool.close()
