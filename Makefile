@@ -31,7 +31,7 @@ check: .venv/ready ## Format, lint, types, import rules, sizes, stale CRDs, docs
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo --no-timings
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest tests/repository --quiet
 
 .PHONY: unit
