@@ -34,27 +34,21 @@ def up(
     Warm models start at once, others at their first request. The files are read again when they change.
     """
     import asyncio
-    import logging
 
     from platformdirs import user_cache_path
     from rich.console import Console
-    from rich.logging import RichHandler
 
     from easel_gateway.settings import Settings
+    from easel_local.output import logging_to
     from easel_local.up import NothingToServe, Options
     from easel_local.up import up as run
 
     console = Console(force_terminal=False if plain else None)
-    handler: logging.Handler = logging.StreamHandler(sys.stdout)
-    if console.is_terminal:
-        handler = RichHandler(console=console, show_path=False, show_level=False)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="[%X]", handlers=[handler])
-    for library in ("uvicorn", "watchfiles"):
-        logging.getLogger(library).setLevel(logging.WARNING)
     settings = Settings() if public_url is None else Settings(public_url=public_url)
     store = results or user_cache_path("easel") / "results"
     try:
-        asyncio.run(run(Options(files, host, port, store, settings), console))
+        with logging_to(console):
+            asyncio.run(run(Options(files, host, port, store, settings), console))
     except NothingToServe as error:
         sys.exit(f"easel: {error}")
 
@@ -63,13 +57,9 @@ def up(
 @_FILES
 def check(files: tuple[Path, ...]) -> None:
     """Check the manifests in FILES; exit code 1 if any would be refused."""
-    from rich.console import Console
-
     from easel_local import documents, manifests
-    from easel_local.up import tell
 
     found, findings = manifests.merged(manifests.Manifests(), documents.read(files))
-    tell(findings, Console(stderr=True))
     if findings:
-        sys.exit(1)
+        sys.exit("\n".join(map(str, findings)))
     click.echo(f"{len(found.sources)} resources are valid")

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,13 +55,13 @@ class _Server(uvicorn.Server):
 
 
 async def up(options: Options, console: Console) -> None:
-    """Serve the models in the files until SIGINT or SIGTERM.
+    """Serve the models in the files until a signal (SIGINT, SIGTERM, SIGHUP).
 
     Raises:
         NothingToServe: there is nothing to serve, or no address to serve it on.
     """
     found, findings = manifests.merged(Manifests(), documents.read(options.files))
-    tell(findings, console)
+    _tell(findings)
     if not found.models:
         raise NothingToServe("there is no valid ImageModel in the files")
     with _listen(options) as listening, tempfile.TemporaryDirectory(prefix="easel-") as folder:
@@ -70,13 +70,13 @@ async def up(options: Options, console: Console) -> None:
         server = _server(options, supervisor)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="gateway")
         reconciling = asyncio.create_task(supervisor.run(), name="supervisor")
-        watching = asyncio.create_task(_reread(found, findings, options.files, supervisor, console), name="files")
+        watching = asyncio.create_task(_reread(found, findings, options.files, supervisor), name="files")
         showing = asyncio.create_task(view.show(supervisor, console), name="view")
         _say_how_to_call(found, options, listening.getsockname()[1], console)
         try:
             await _until_told_to_stop({serving, reconciling, watching, showing})
         finally:
-            console.print("stopping; once more to stop at once", highlight=False)
+            _log.info("stopping; once more to stop at once")
             _on_signals(lambda: _hurry(server, supervisor))
             await _ended(watching, showing)
             # First the callers, then the processes that work for them.
@@ -123,7 +123,7 @@ async def _until_told_to_stop(tasks: set[asyncio.Task[None]]) -> None:
 
 
 def _on_signals(call: Callable[[], None]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, call)
 
 
@@ -138,21 +138,21 @@ async def _ended(*tasks: asyncio.Task[None]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def tell(findings: tuple[Finding, ...], console: Console) -> None:
-    """Print each problem on a line of its own, in the form that editors can jump to."""
+def _tell(findings: Iterable[Finding]) -> None:
+    """Each problem on a line of its own, in the form that editors can jump to."""
     for finding in findings:
-        console.print(str(finding), style="red", highlight=False, markup=False, soft_wrap=True)
+        _log.error("%s", finding)
 
 
 async def _reread(
-    in_force: Manifests, told: tuple[Finding, ...], paths: tuple[Path, ...], supervisor: Supervisor, console: Console
+    in_force: Manifests, told: tuple[Finding, ...], paths: tuple[Path, ...], supervisor: Supervisor
 ) -> None:
     """Put every change of the files in force, and tell what is wrong with them after each."""
     # Folders are watched, because editors replace files instead of writing to them.
     folders = {path if path.is_dir() else path.resolve().parent for path in paths}
     async for changes in awatch(*folders, recursive=False, rust_timeout=_REREAD_MILLISECONDS, yield_on_timeout=True):
         result, findings = manifests.merged(in_force, documents.read(paths))
-        tell(tuple(finding for finding in findings if changes or finding not in told), console)
+        _tell(finding for finding in findings if changes or finding not in told)
         told = findings
         if result != in_force:
             _log.info("the files have changed")

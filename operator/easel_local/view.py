@@ -1,6 +1,7 @@
 """What the terminal shows: a live table, or plain lines where there is no terminal."""
 
 import asyncio
+import logging
 from typing import Final
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.text import Text
 from easel_gateway.directory import State
 from easel_local.supervisor import Row, Supervisor
 
+_log = logging.getLogger(__name__)
 _REFRESH_SECONDS: Final = 0.25
 _COLOURS: Final = {
     State.READY: "green",
@@ -26,17 +28,19 @@ async def show(supervisor: Supervisor, console: Console) -> None:
     if console.is_terminal:
         await _show_table(supervisor, console)
     else:
-        await _show_lines(supervisor, console)
+        await _log_changes(supervisor)
 
 
 async def _show_table(supervisor: Supervisor, console: Console) -> None:
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
-            live.update(table(supervisor.rows(), asyncio.get_running_loop().time()), refresh=True)
+            picture = table(supervisor.rows(), asyncio.get_running_loop().time())
+            # On a thread: a terminal that is paused (Ctrl-S) must not pause the gateway.
+            await asyncio.to_thread(live.update, picture, refresh=True)
             await asyncio.sleep(_REFRESH_SECONDS)
 
 
-async def _show_lines(supervisor: Supervisor, console: Console) -> None:
+async def _log_changes(supervisor: Supervisor) -> None:
     changed = asyncio.Event()
     supervisor.on_change(changed.set)
     shown: dict[str, str] = {}
@@ -45,7 +49,7 @@ async def _show_lines(supervisor: Supervisor, console: Console) -> None:
             line = f"{row.entry.model.spec.model_id}: {state_line(row)}"
             if shown.get(row.entry.model.name) != line:
                 shown[row.entry.model.name] = line
-                console.print(Text(line), soft_wrap=True)  # not markup: reasons are full of brackets
+                _log.info("%s", line)
         await changed.wait()
         changed.clear()
 
