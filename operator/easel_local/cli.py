@@ -36,6 +36,7 @@ def up(
     import asyncio
 
     from platformdirs import user_cache_path
+    from pydantic import ValidationError
     from rich.console import Console
 
     from easel_gateway.settings import Settings
@@ -44,11 +45,14 @@ def up(
     from easel_local.up import up as run
 
     console = Console(force_terminal=False if plain else None)
-    settings = Settings() if public_url is None else Settings(public_url=public_url)
     store = results or user_cache_path("easel") / "results"
     try:
+        settings = Settings() if public_url is None else Settings(public_url=public_url)
         with logging_to(console):
             asyncio.run(run(Options(files, host, port, store, settings), console))
+    except ValidationError as error:
+        prefix = Settings.model_config.get("env_prefix", "")
+        sys.exit("\n".join(f"{prefix}{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()))
     except NothingToServe as error:
         sys.exit(f"easel: {error}")
 

@@ -31,6 +31,14 @@ _START_SECONDS: Final = 3600.0
 _LINE_BYTES: Final = 1 << 16
 
 
+def _inherited(shell: Mapping[str, str]) -> dict[str, str]:
+    """The shell's variables less those that would configure the runtime: of these only the weights' folder counts."""
+    inherited = {name: value for name, value in shell.items() if name not in set(Env)}
+    if folder := shell.get(Env.MODEL_DIR):
+        inherited[Env.MODEL_DIR] = str(Path(folder).absolute())  # the runtime has a working directory of its own
+    return inherited
+
+
 class State(StrEnum):
     """Life of a runtime; it only moves forward."""
 
@@ -49,7 +57,6 @@ class RuntimeProcess:
         self.environment = dict(environment)
         self.state = State.STARTING
         self.url = ""
-        self.pid: int | None = None
         self.failure = ""
         """Why it ended, once it has ended by itself."""
         self.was_ready = False
@@ -80,7 +87,8 @@ class RuntimeProcess:
     async def _live(self) -> None:
         try:
             self._process = await self._start()
-            self.pid = self._process.pid
+            if self.state is State.STOPPING:  # told so before there was anything to tell
+                self._signal(signal.SIGTERM)
             watching = asyncio.create_task(self._watch())
             await asyncio.gather(self._process.wait(), self._read_output(self._process))
             watching.cancel()
@@ -104,7 +112,7 @@ class RuntimeProcess:
                 stderr=asyncio.subprocess.STDOUT,
                 limit=_LINE_BYTES,
                 env={
-                    **os.environ,
+                    **_inherited(os.environ),
                     **self.environment,
                     Env.LISTEN_FD: str(listening.fileno()),
                     Env.EXIT_WITH_STDIN: "1",

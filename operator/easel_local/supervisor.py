@@ -78,7 +78,10 @@ class Supervisor:
             self._retire(self._fleets.pop(name))
         for name, model in models.items():
             fleet = self._fleets.setdefault(name, _Fleet(model, None))
-            fleet.model, fleet.profile = model, manifests.profile(model.spec.profile)
+            declared = (model, manifests.profile(model.spec.profile))
+            if declared != (fleet.model, fleet.profile):
+                fleet.model, fleet.profile = declared
+                fleet.restarts = Restarts()  # what failed before may be mended now
         self._changed()
 
     async def run(self) -> None:

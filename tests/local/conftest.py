@@ -16,9 +16,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[EaselUp]:
-    """`easel up` with one warm demo model, ready; for tests that leave it as they found it."""
+    """`easel up` with one warm demo model, ready; for tests that leave it as they found it.
+
+    What other tools keep in the shell under a runtime's names is not for this runtime.
+    """
     folder = tmp_path_factory.mktemp("served") / "models"
     write_model(folder, warmReplicas=1)
-    with easel_up(folder, cache) as run:
+    shell = {"AUTH_TOKEN": "of another tool", "PORT": "1", "MODEL_ID": "of/another"}
+    with easel_up(folder, cache, environment=shell) as run:
         run.wait_for(r"easel/demo: ready")
         yield run

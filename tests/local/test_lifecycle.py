@@ -163,7 +163,34 @@ def test_a_model_that_cannot_load_says_why_and_others_serve(tmp_path: Path, cach
         assert edit(run.url, png()).status_code == 200
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_model_whose_profile_is_missing_says_so_and_starts_when_it_comes(tmp_path: Path, cache: Path) -> None:
+    models = tmp_path / "models"
+    file = write_model(models, warmReplicas=1, profile="careful")
+    with easel_up(models, cache) as run:
+        run.wait_for(rf"{file}:\d+: spec\.profile: there is no RuntimeProfile careful")
+        response = edit(run.url, png())
+        assert response.status_code == 503
+        assert "there is no RuntimeProfile careful" in response.json()["detail"]["msg"]
+
+        (models / "profile.yaml").write_text(PROFILE)
+        run.wait_for(r"easel/demo: ready")
+        (runtime,) = run.runtimes()
+        assert runtime.environ()["OMP_NUM_THREADS"] == "1"
+        assert edit(run.url, png()).status_code == 200
+
+
+PROFILE = """\
+apiVersion: easel.dev/v1alpha1
+kind: RuntimeProfile
+metadata: {name: careful}
+spec:
+  env: [{name: OMP_NUM_THREADS, value: "1"}]
+"""
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["Ctrl-C", "SIGTERM", "closed terminal"]
+)
 def test_a_signal_ends_it_and_leaves_no_process(tmp_path: Path, cache: Path, number: signal.Signals) -> None:
     write_model(tmp_path / "models", warmReplicas=1)
     with easel_up(tmp_path / "models", cache) as run:
@@ -205,6 +232,13 @@ def test_an_address_in_use_is_said_in_one_line(tmp_path: Path, cache: Path) -> N
         with easel_up(tmp_path / "models", cache, "--port", str(port)) as run:
             run.wait_for(rf"easel: cannot listen on 127\.0\.0\.1:{port}: Address already in use; choose another")
             assert run.process.wait(SECONDS) == 1
+
+
+def test_a_setting_that_is_not_valid_is_named(tmp_path: Path, cache: Path) -> None:
+    write_model(tmp_path / "models")
+    with easel_up(tmp_path / "models", cache, environment={"EASEL_GATEWAY_HELD_REQUESTS": "many"}) as run:
+        run.wait_for(r"^EASEL_GATEWAY_HELD_REQUESTS: .* valid integer")
+        assert run.process.wait(SECONDS) == 1
 
 
 def test_files_without_a_valid_model_are_refused_with_the_reason(tmp_path: Path, cache: Path) -> None:
