@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -63,8 +62,8 @@ class RuntimeProcess:
         self.started_at = asyncio.get_running_loop().time()
         self.ready_at: float | None = None
         self._on_change = on_change
-        self._last_words = Path(tempfile.mkstemp(dir=folder, prefix=f"{name}-")[1])
         self._folder = folder
+        self._last_words = folder / f"{name}.last-words"
         self._last_line = ""
         self._process: asyncio.subprocess.Process | None = None
         self._life = asyncio.create_task(self._live(), name=f"runtime {name}")
@@ -166,7 +165,7 @@ class RuntimeProcess:
 
     def _why(self, code: int) -> str:
         """The reason of an end nobody asked for, in the runtime's own words if it left any."""
-        words = self._last_words.read_text(errors="replace").strip()
+        words = self._last_words.read_text(errors="replace").strip() if self._last_words.exists() else ""
         if self.failure or words:
             return self.failure or words
         if code < 0:
