@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from easel_crds import __version__
+from easel_crds.metadata import GATEWAY_PORT
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,7 +22,7 @@ _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists
 @_FILES
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on; 0: any."
+    "--port", default=GATEWAY_PORT, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on; 0: any."
 )
 @click.option("--public-url", default=None, help="URL under which callers reach it, for links to results.")
 @click.option("--results", type=click.Path(file_okay=False, path_type=Path), help="Folder for results.")

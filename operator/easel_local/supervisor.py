@@ -55,7 +55,6 @@ class Row:
     ready: int
     since: float | None
     """When the oldest of the processes that are starting was started (event loop time)."""
-    restarts: int
 
 
 class Supervisor:
@@ -201,7 +200,6 @@ class Supervisor:
             replicas=len(fleet.processes),
             ready=len(fleet.having(State.READY)),
             since=min((process.started_at for process in starting), default=None),
-            restarts=fleet.restarts.failures,
         )
 
     def _changed(self) -> None:

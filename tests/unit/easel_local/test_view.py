@@ -20,14 +20,14 @@ from support.runtimes import until
 
 
 def row(model: Entry, **facts: Any) -> Row:
-    least = Row(entry=model, demand=Demand(), served=0, replicas=0, ready=0, since=None, restarts=0)
+    least = Row(entry=model, demand=Demand(), served=0, replicas=0, ready=0, since=None)
     return replace(least, **facts)
 
 
 READY = row(entry("http://a", "http://b"), demand=Demand(3, 4), served=25, replicas=3, ready=2)
 STARTING = row(entry(starting=True), demand=Demand(0, 1), replicas=1, since=100.0)
 COLD = row(entry())
-FAILED = row(entry(failure="there is no GPU with 20 GB"), restarts=3)
+FAILED = row(entry(failure="there is no GPU with 20 GB"))
 PAUSED = row(entry(paused=True))
 
 
