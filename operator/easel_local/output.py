@@ -29,9 +29,11 @@ def logging_to(console: Console) -> Iterator[None]:
     """Every logger writes to `console` as long as the context lasts, and the last line is written before it ends."""
     target: logging.Handler = logging.StreamHandler(sys.stdout)
     if console.is_terminal:
-        target = RichHandler(console=console, show_path=False, show_level=False)
+        target = RichHandler(console=console, show_path=False, show_level=False, log_time_format="[%X]")
     lines: queue.Queue[logging.LogRecord] = queue.Queue(_LINES)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="[%X]", handlers=[_Enqueue(lines)])
+    enqueue = _Enqueue(lines)
+    logging.root.addHandler(enqueue)
+    logging.root.setLevel(logging.INFO)
     for library in ("uvicorn", "watchfiles"):
         logging.getLogger(library).setLevel(logging.WARNING)
     listener = QueueListener(lines, target)
@@ -39,4 +41,5 @@ def logging_to(console: Console) -> Iterator[None]:
     try:
         yield
     finally:
+        logging.root.removeHandler(enqueue)
         listener.stop()
