@@ -1,5 +1,6 @@
 """RuntimeProfile: what the owner of the cluster knows, so that ImageModels stay small."""
 
+import re
 from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
@@ -7,6 +8,8 @@ from pydantic import Field
 from easel_crds.imagemodel import Metadata
 from easel_crds.metadata import API_VERSION
 from easel_crds.rules import Resource, Rule
+
+_VARIABLE: Final = r"^[-._a-zA-Z][-._a-zA-Z0-9]*$"
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 Key = Annotated[str, Field(min_length=1, max_length=316)]
@@ -121,6 +124,21 @@ class EnvironmentVariable(Resource):
     """Name of the variable."""
     value: Annotated[str, Field(max_length=4096)] = ""
     """Its value."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            message="name must be letters, digits, '_', '-' and '.', and must not begin with a digit",
+            cel=f"self.name.matches('{_VARIABLE}')",
+            field="name",
+            holds=lambda variable: re.fullmatch(_VARIABLE, variable.name) is not None,
+        ),
+        Rule(
+            message="value must not hold NUL: no process could be given it",
+            cel="!self.value.contains('\\u0000')",
+            field="value",
+            holds=lambda variable: "\0" not in variable.value,
+        ),
+    )
 
 
 class RuntimeProfileSpec(Resource):

@@ -128,11 +128,15 @@ def files(paths: Iterable[Path]) -> list[Path]:
     """The files that `paths` names; a folder stands for the YAML files in it."""
     found: list[Path] = []
     for path in paths:
-        inside = (
-            sorted(item for item in path.iterdir() if item.suffix in (".yaml", ".yml")) if path.is_dir() else [path]
-        )
-        found += [file for file in inside if file not in found]
+        found += [file for file in _inside(path) if file not in found]
     return found
+
+
+def _inside(path: Path) -> list[Path]:
+    try:
+        return sorted(item for item in path.iterdir() if item.suffix in (".yaml", ".yml")) if path.is_dir() else [path]
+    except OSError:
+        return [path]  # a folder that cannot be listed cannot be read either, and then it is said
 
 
 def _compose(file: Path) -> Iterator[tuple[Lines, Any]]:

@@ -1,5 +1,6 @@
 """The processes of one model: which to start, which to stop. Decisions are pure; `supervisor` carries them out."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -47,6 +48,7 @@ class Restarts:
     """In a row, without a process that stayed ready in between."""
     not_before: float = 0.0
     reason: str = ""
+    last_end: float = -math.inf
 
     def note_end(self, process: RuntimeProcess, now: float) -> None:
         """`process` ended without being asked to."""
@@ -56,11 +58,14 @@ class Restarts:
             pause = 0
         self.not_before = now + pause
         self.reason = process.failure
+        self.last_end = now
 
-    def note_ready(self, seconds: float) -> None:
-        """A process has been ready for `seconds`."""
+    def note_ready(self, process: RuntimeProcess, now: float) -> None:
+        """`process` is ready. Only one that came after the last end says that its cause is gone."""
+        if process.ready_at is None or process.started_at < self.last_end:
+            return
         self.reason = ""
-        if seconds >= _STABLE_SECONDS:
+        if now - process.ready_at >= _STABLE_SECONDS:
             self.failures = 0
 
     def paused(self, now: float) -> bool:

@@ -27,15 +27,28 @@ _PROBE_TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
 _PROBE_FAILURES: Final = 3
 _START_SECONDS: Final = 3600.0
 """Longest start: an hour is the download of 20 GB at 6 MB/s."""
+_LAST_SECONDS: Final = 5.0
+"""For the answers that a runtime gives when its grace is over."""
 _LINE_BYTES: Final = 1 << 16
 
 
-def _inherited(shell: Mapping[str, str]) -> dict[str, str]:
-    """The shell's variables less those that would configure the runtime: of these only the weights' folder counts."""
-    inherited = {name: value for name, value in shell.items() if name not in set(Env)}
-    if folder := shell.get(Env.MODEL_DIR):
-        inherited[Env.MODEL_DIR] = str(Path(folder).absolute())  # the runtime has a working directory of its own
-    return inherited
+def _merged(shell: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """The shell's variables and the runtime's `own`.
+
+    Of those that would configure a runtime, the shell's count for nothing but the weights' folder.
+    """
+    foreign = set(Env) - {Env.MODEL_DIR}
+    merged = {**{name: value for name, value in shell.items() if name not in foreign}, **own}
+    if folder := merged.get(Env.MODEL_DIR):
+        merged[Env.MODEL_DIR] = str(Path(folder).absolute())  # the runtime has a working directory of its own
+    return merged
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
 
 
 class State(StrEnum):
@@ -51,7 +64,7 @@ class RuntimeProcess:
     """A runtime that was started; `on_change` is called after each change of `state`."""
 
     def __init__(self, name: str, environment: Mapping[str, str], folder: Path, on_change: Callable[[], None]) -> None:
-        """`environment`: the runtime's own variables; `folder`: its working directory, empty and private."""
+        """`environment`: the runtime's own variables; `folder`: its working directory."""
         self.name = name
         self.environment = dict(environment)
         self.state = State.STARTING
@@ -62,18 +75,18 @@ class RuntimeProcess:
         self.started_at = asyncio.get_running_loop().time()
         self.ready_at: float | None = None
         self._on_change = on_change
-        self._folder = folder
+        self.folder = folder
         self._last_words = folder / f"{name}.last-words"
         self._last_line = ""
         self._process: asyncio.subprocess.Process | None = None
         self._life = asyncio.create_task(self._live(), name=f"runtime {name}")
 
     async def stop(self, grace_seconds: float) -> None:
-        """End it: SIGTERM, and SIGKILL after `grace_seconds`. Returns when it has ended."""
+        """End it: SIGTERM, and SIGKILL some time after `grace_seconds`, its own bound. Returns when it has ended."""
         if self.state is not State.ENDED:
             self._become(State.STOPPING)
         self._signal(signal.SIGTERM)
-        done, _ = await asyncio.wait({self._life}, timeout=grace_seconds)
+        done, _ = await asyncio.wait({self._life}, timeout=grace_seconds + _LAST_SECONDS)
         if not done:
             _log.warning("%s did not end within %g seconds and is killed", self.name, grace_seconds)
             self.kill()
@@ -94,7 +107,7 @@ class RuntimeProcess:
             await asyncio.gather(watching, return_exceptions=True)
             if self.state is not State.STOPPING:
                 self.failure = self._why(self._process.returncode or 0)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a variable that no process can have
             self.failure = f"could not be started: {error}"
         finally:
             self._last_words.unlink(missing_ok=True)
@@ -111,14 +124,13 @@ class RuntimeProcess:
                 stderr=asyncio.subprocess.STDOUT,
                 limit=_LINE_BYTES,
                 env={
-                    **_inherited(os.environ),
-                    **self.environment,
+                    **_merged(os.environ, self.environment),
                     Env.LISTEN_FD: str(listening.fileno()),
                     Env.EXIT_WITH_STDIN: "1",
                     Env.TERMINATION_LOG: str(self._last_words),
                 },
                 pass_fds=[listening.fileno()],
-                cwd=self._folder,
+                cwd=self.folder,
                 start_new_session=True,  # Ctrl-C is for this process; it ends its children in order
             )
 
@@ -141,6 +153,8 @@ class RuntimeProcess:
             while failures < _PROBE_FAILURES:
                 await asyncio.sleep(_PROBE_SECONDS)
                 failures = 0 if await self._answers(session, "livez") else failures + 1
+                if self.state is not State.READY:  # told to stop: it closes its door and finishes its work
+                    return
             self.failure = f"gave no sign of life {failures} times"
             self.kill()
 
@@ -160,8 +174,9 @@ class RuntimeProcess:
                 continue
             if not line:
                 return
-            self._last_line = line.decode("utf-8", "replace").rstrip() or self._last_line
-            _log.info("%s | %s", self.name, self._last_line)
+            if text := line.decode("utf-8", "replace").rstrip():
+                self._last_line = text
+                _log.info("%s | %s", self.name, text)
 
     def _why(self, code: int) -> str:
         """The reason of an end nobody asked for, in the runtime's own words if it left any."""
@@ -169,7 +184,7 @@ class RuntimeProcess:
         if self.failure or words:
             return self.failure or words
         if code < 0:
-            return f"was ended by {signal.Signals(-code).name}"
+            return f"was ended by {_signal_name(-code)}"
         return f"ended with exit code {code}" + (f": {self._last_line}" if self._last_line else "")
 
     def _signal(self, number: signal.Signals) -> None:

@@ -151,10 +151,10 @@ class Supervisor:
         for process in fleet.processes:
             if process.state is State.READY and process.ready_at is not None:
                 fleet.start_seconds = process.ready_at - process.started_at
-                fleet.restarts.note_ready(now - process.ready_at)
+                fleet.restarts.note_ready(process, now)
         for process in fleet.having(State.ENDED):
             fleet.processes.remove(process)
-            if process.failure:
+            if process.failure:  # else it was asked to
                 _log.error("%s %s", process.name, process.failure)
                 fleet.restarts.note_end(process, now)
                 self._tell()

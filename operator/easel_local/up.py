@@ -77,7 +77,7 @@ async def up(options: Options, console: Console) -> None:
             await _until_told_to_stop({serving, reconciling, watching, showing})
         finally:
             _log.info("stopping; once more to stop at once")
-            _on_signals(lambda: _hurry(server, supervisor))
+            _on_signals(lambda: _hurry(server, reconciling, supervisor))
             await _ended(watching, showing)
             # First the callers, then the processes that work for them.
             server.should_exit = True
@@ -127,8 +127,9 @@ def _on_signals(call: Callable[[], None]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, call)
 
 
-def _hurry(server: uvicorn.Server, supervisor: Supervisor) -> None:
+def _hurry(server: uvicorn.Server, reconciling: asyncio.Task[None], supervisor: Supervisor) -> None:
     server.force_exit = True
+    reconciling.cancel()  # or it would replace what is killed
     supervisor.kill()
 
 
@@ -151,7 +152,7 @@ async def _reread(
     # Folders are watched, because editors replace files instead of writing to them.
     folders = {path if path.is_dir() else path.resolve().parent for path in paths}
     async for changes in awatch(*folders, recursive=False, rust_timeout=_REREAD_MILLISECONDS, yield_on_timeout=True):
-        result, findings = manifests.merged(in_force, documents.read(paths))
+        result, findings = manifests.merged(in_force, await asyncio.to_thread(documents.read, paths))
         _tell(finding for finding in findings if changes or finding not in told)
         told = findings
         if result != in_force:

@@ -1,14 +1,14 @@
-"""Whether a request may be worked on: pure decisions, made before a model is woken for it."""
+"""Whether a request may be worked on, decided before a model is woken for it, from nothing but the request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from easel_crds.imagemodel import ImageModel
 from easel_gateway.directory import Entry
-from easel_http.errors import InvalidForm, NotFound
+from easel_http.errors import NotFound
 from easel_http.fields import ImageToImageFields
 from easel_http.form import Form
-from easel_http.picture import open_picture
+from easel_http.picture import picture_size
 from easel_http.spool import Spool
 
 
@@ -54,11 +54,6 @@ def admit(form: Form, model: ImageModel) -> Job:
         InvalidForm: a value is beyond the model's bounds.
     """
     parameters = model.spec.parameters
-    if form.fields.num_images_per_prompt > parameters.max_images:
-        raise InvalidForm.at(
-            "num_images_per_prompt",
-            f"must be at most {parameters.max_images} for this model",
-            given=form.fields.num_images_per_prompt,
-        )
-    width, height = open_picture(form.image.rewound(), parameters.max_pixels).size
+    form.fields.check_bounds(parameters)
+    width, height = picture_size(form.image.rewound(), parameters.max_pixels)
     return Job(model, form.fields, form.image, width, height)

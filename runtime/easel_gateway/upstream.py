@@ -19,6 +19,8 @@ from easel_http.errors import ApiError, TimedOut, UpstreamFailed
 
 RELAYED_HEADERS: Final = ("X-Easel-Adjusted", "X-Easel-Ignored")
 _NOT_TAKEN: Final = (429, 503)
+_NOT_FOR_CALLERS: Final = (401, 403, 404, 405)
+"""What went wrong between gateway and runtime is not the caller's fault."""
 _ERROR_BYTES: Final = 64 << 10
 
 
@@ -126,6 +128,8 @@ async def _error(response: aiohttp.ClientResponse) -> Exception:
         body = None
     if not isinstance(body, dict) or "detail" not in body:
         return UpstreamFailed(f"the runtime answered {response.status} without a reason")
+    if response.status in _NOT_FOR_CALLERS:
+        return UpstreamFailed(f"the runtime answered the gateway {response.status}: {body['detail']}")
     relayed = Relayed(response.status, body, response.headers.get("Retry-After", ""))
     return NotTaken(relayed) if response.status in _NOT_TAKEN else relayed
 

@@ -1,8 +1,7 @@
 """The waiting room: requests are held until an endpoint of their model has room, first come, first served.
 
-An endpoint gets no more requests at a time than its model's `targetInFlight` (but two, so that it never idles
-between them); the rest wait here, where they can go to whichever replica is free or new. Bounded by count, bytes
-and time.
+An endpoint gets two requests at a time, one to work on and one so that it never idles between them; the rest wait
+here, where they can go to whichever replica is free or new. Bounded by count, bytes and time.
 """
 
 import asyncio
@@ -16,6 +15,8 @@ from easel_gateway.directory import UNKNOWN_START_SECONDS, Demand, Directory, En
 from easel_gateway.settings import Settings
 from easel_http.errors import ApiError, Busy, NotFound, Unavailable
 
+ROOM: Final = 2
+"""Requests at one endpoint at a time: a runtime works on one, however many its model's `targetInFlight` allows."""
 _AVOID_SECONDS: Final = 1.0
 """How long an endpoint that did not take a request gets no other; by then the directory knows more."""
 
@@ -34,7 +35,7 @@ class WaitingRoom:
         self._settings = settings
         self._waiters: defaultdict[str, deque[_Waiter]] = defaultdict(deque)
         self._in_flight: Counter[tuple[str, str]] = Counter()
-        self._avoided: set[str] = set()
+        self._avoided: Counter[str] = Counter()
         directory.on_change(self._grant_all)
 
     @asynccontextmanager
@@ -54,11 +55,12 @@ class WaitingRoom:
 
     def avoid(self, endpoint: Endpoint) -> None:
         """Give `endpoint` no requests for a moment, because it just did not take one."""
-        self._avoided.add(endpoint.name)
+        self._avoided[endpoint.name] += 1
         asyncio.get_running_loop().call_later(_AVOID_SECONDS, self._forgive, endpoint)
 
     def _forgive(self, endpoint: Endpoint) -> None:
-        self._avoided.discard(endpoint.name)
+        self._avoided[endpoint.name] -= 1
+        self._avoided += Counter()  # drops what is at zero
         self._grant_all()
 
     async def _acquire(self, model_id: str, size: int) -> Endpoint:
@@ -122,14 +124,13 @@ class WaitingRoom:
 
     def _free(self, entry: Entry) -> Endpoint | None:
         """The endpoint with the fewest requests, if it has room for one more."""
-        room = max(2, entry.model.spec.scaling.target_in_flight)
         model_id = entry.model.spec.model_id
         loads = [
             (self._in_flight[model_id, endpoint.name], endpoint.name, endpoint)
             for endpoint in entry.endpoints
             if endpoint.name not in self._avoided
         ]
-        if not loads or min(loads)[0] >= room:
+        if not loads or min(loads)[0] >= ROOM:
             return None
         return min(loads)[2]
 
@@ -154,4 +155,6 @@ def _refusal(model_id: str, entry: Entry | None) -> ApiError | None:
         return Unavailable(f"{model_id} cannot start: {entry.failure}")
     if entry.state is State.PAUSED:
         return Unavailable(f"{model_id} is paused and not running")
+    if entry.state is State.COLD and entry.model.spec.replicas == 0:
+        return Unavailable(f"{model_id} is pinned to no replicas (spec.replicas: 0)")
     return None

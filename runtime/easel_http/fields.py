@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from easel_http.errors import InvalidForm
+from easel_crds.parameters import Parameters
+from easel_http.errors import BadRequest, InvalidForm
 
 MAX_SEED: Final = 2**32 - 1
 MAX_STEPS: Final = 1000
@@ -96,6 +97,22 @@ class ImageToImageFields(BaseModel):
             return cls.model_validate(texts)
         except ValidationError as error:
             raise InvalidForm.of(error, texts) from error
+
+    def check_bounds(self, parameters: Parameters) -> None:
+        """Refuse what the ImageModel's `parameters` refuse and what no model takes yet.
+
+        Raises:
+            InvalidForm: too many images.
+            BadRequest: LoRAs, which is how the seed contract answers what is wrong with them.
+        """
+        if self.num_images_per_prompt > parameters.max_images:
+            raise InvalidForm.at(
+                "num_images_per_prompt",
+                f"must be at most {parameters.max_images} for this model",
+                given=self.num_images_per_prompt,
+            )
+        if self.loras:
+            raise BadRequest("this model does not take LoRAs")
 
 
 def form_schema(*required: str) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from tempfile import SpooledTemporaryFile
 from threading import Lock
 from typing import BinaryIO, Final, cast
 
-MEMORY_BYTES: Final = 1 << 20
-"""Bytes that stay in memory; Starlette spools its uploads at the same size."""
+MEMORY_BYTES: Final = 1 << 16
+"""Bytes that stay in memory: with hundreds of requests held, a megabyte each would be most of the gateway."""
 _CHUNK: Final = 1 << 18
 
 

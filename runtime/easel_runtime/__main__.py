@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 
 import uvicorn
 from pydantic import ValidationError
@@ -34,9 +35,10 @@ def main() -> None:
     def on_load_failure(reason: str) -> None:
         _log.error("%s", reason)
         failures.append(reason)
-        if settings.termination_log is not None:
-            settings.termination_log.write_text(reason)
         server.should_exit = True
+        if settings.termination_log is not None:
+            with suppress(OSError):
+                settings.termination_log.write_text(reason)
 
     server = uvicorn.Server(
         uvicorn.Config(

@@ -52,6 +52,10 @@ class GenerationError(Exception):
     """The model cannot work with this request; the message is for the caller."""
 
 
+class OutOfMemory(Exception):
+    """The device has too little memory for this request; the message is for the caller."""
+
+
 OnStep = Callable[[int], None]
 """Called with the number of finished steps; may raise `Cancelled`."""
 
@@ -82,4 +86,5 @@ class Engine(Protocol):
         Raises:
             Cancelled: `on_step` raised it.
             GenerationError: the model refuses this request.
+            OutOfMemory: the device is too small for it.
         """

@@ -7,7 +7,6 @@ from typing import Final
 from PIL.Image import Image
 
 from easel_crds.parameters import NumberRange, Parameters, StepRange
-from easel_http.errors import InvalidForm
 from easel_http.fields import MAX_SEED, ImageToImageFields
 from easel_runtime.engine import Defaults, Generation
 
@@ -21,14 +20,9 @@ def resolve(fields: ImageToImageFields, image: Image, parameters: Parameters, de
     existing SDKs send their own defaults (100 steps) to every model; `Generation.adjusted` names each such move.
 
     Raises:
-        InvalidForm: more images than the model's bound.
+        InvalidForm: as `ImageToImageFields.check_bounds`.
     """
-    if fields.num_images_per_prompt > parameters.max_images:
-        raise InvalidForm.at(
-            "num_images_per_prompt",
-            f"must be at most {parameters.max_images} for this model",
-            given=fields.num_images_per_prompt,
-        )
+    fields.check_bounds(parameters)
     values = _Values(fields)
     return Generation(
         prompt=fields.prompt,

@@ -29,7 +29,9 @@ def decode(file: BinaryIO, max_pixels: int) -> Image.Image:
     try:
         picture.load()
         return _opaque(_eight_bits(ImageOps.exif_transpose(picture)))
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a decoder stumbles over in foreign bytes
         raise BadRequest(f"the image is damaged: {error}") from error
 
 

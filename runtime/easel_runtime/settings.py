@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     """Inherited listening socket, in the place of host and port."""
     queue: Annotated[int, Field(validation_alias=Env.QUEUE, ge=1, le=1000)] = 8
     """Requests in work and waiting; one more is refused with 429."""
+    body_bytes: Annotated[int, Field(validation_alias=Env.BODY_BYTES, ge=1024)] = 256 << 20
+    """Most bytes of one request body; the gateway has a lower bound of its own."""
     deadline_seconds: Annotated[float, Field(validation_alias=Env.DEADLINE_SECONDS, gt=0)] = 600
     """Longest time that one request may wait and work."""
     grace_seconds: Annotated[int, Field(validation_alias=Env.GRACE_SECONDS, ge=0)] = 120

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from easel_http.errors import ApiError, BadRequest, Busy, Failed, TimedOut, Unavailable
-from easel_runtime.engine import Cancelled, Engine, Generation, GenerationError, Loaded, LoadError
+from easel_runtime.engine import Cancelled, Engine, Generation, GenerationError, Loaded, LoadError, OutOfMemory
 from easel_runtime.images import encode_png
 
 T = TypeVar("T")
@@ -129,6 +129,8 @@ class Worker:
             image = await self._on_thread(lambda: self._engine.generate(generation, seed, on_step))
         except GenerationError as error:
             raise BadRequest(str(error)) from error
+        except OutOfMemory as error:
+            raise Failed(str(error)) from error
         except Cancelled as error:  # by `close`: whoever leaves is not told
             raise Unavailable("the runtime is stopping") from error
         except ApiError:

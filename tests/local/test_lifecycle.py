@@ -1,11 +1,13 @@
 """Processes come and go as manifests and requests want them."""
 
+import contextlib
 import os
 import pty
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -259,15 +261,39 @@ def test_a_terminal_gets_a_live_table(tmp_path: Path, cache: Path) -> None:
         start_new_session=True,
     )
     os.close(theirs)
+    screen = Screen(ours)
     try:
-        seen = ""
-        while not ("MODEL" in seen and "easel/demo" in seen and "1.9073484e-08 USD per pixel" in seen):
-            seen += os.read(ours, 4096).decode("utf-8", "replace")
+        screen.wait_for("MODEL", "easel/demo", "cold", "1.9073484e-08 USD per pixel")
         process.send_signal(signal.SIGINT)
-        while "stopping" not in seen:
-            seen += os.read(ours, 4096).decode("utf-8", "replace")
+        screen.wait_for("stopping")
         assert process.wait(SECONDS) == 0
     finally:
         process.kill()
         process.wait()
-        os.close(ours)
+        screen.close()
+
+
+class Screen:
+    """Reads a terminal to its end, so that whoever writes to it never waits."""
+
+    def __init__(self, terminal: int) -> None:
+        self._terminal = terminal
+        self._seen = ""
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait_for(self, *texts: str) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: all(text in self._seen for text in texts), SECONDS), self._seen
+
+    def close(self) -> None:
+        self._reader.join(SECONDS)
+        os.close(self._terminal)
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # what Linux says at a terminal's end
+            while data := os.read(self._terminal, 4096):
+                with self._changed:
+                    self._seen += data.decode("utf-8", "replace")
+                    self._changed.notify_all()

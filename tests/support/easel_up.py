@@ -15,8 +15,10 @@ import httpx2
 import psutil
 import yaml
 
+from easel_crds.metadata import Env
 from support.builders import manifest
 
+_OURS = ("EASEL_", "HF_")
 SECONDS = 120.0
 """Longest wait for one thing to happen: a start with a cold page cache takes most of a minute on two busy cores."""
 
@@ -32,7 +34,7 @@ class EaselUp:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, **environment},
+            env={**_clean(os.environ), **environment},
             cwd=cwd,
             start_new_session=True,
         )
@@ -106,6 +108,11 @@ def easel_up(folder: Path, cache: Path, *extra: str, environment: Mapping[str, s
         _, alive = psutil.wait_procs(family, timeout=SECONDS)
         for process in alive:
             process.kill()
+
+
+def _clean(shell: Mapping[str, str]) -> dict[str, str]:
+    """The shell without what would configure Easel or the Hub's client."""
+    return {name: value for name, value in shell.items() if name not in set(Env) and not name.startswith(_OURS)}
 
 
 def _family(pid: int) -> list[psutil.Process]:

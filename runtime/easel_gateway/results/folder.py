@@ -29,7 +29,7 @@ class FolderStore:
         image_id = new_id()
         directory = self._folder / request_id
         draft = directory / f".{image_id}"
-        await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(self._make, directory)
         try:
             with await asyncio.to_thread(draft.open, "wb") as file:
                 async for chunk in data:
@@ -38,6 +38,11 @@ class FolderStore:
         finally:
             await asyncio.to_thread(draft.unlink, missing_ok=True)
         return f"{request_id}/{image_id}.png"
+
+    def _make(self, directory: Path) -> None:
+        # For the owner alone: who could list the folder would not need to guess.
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
 
     def find(self, request_id: str, image_id: str) -> Path | None:
         """See `ResultStore.find`. Anything but two ids is not found, so no path can lead out of the folder."""

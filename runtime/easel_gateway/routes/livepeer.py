@@ -90,6 +90,7 @@ async def image_to_image(request: Request) -> JSONResponse:
     return JSONResponse({"images": images}, headers=answer.headers)
 
 
+@router.head("/stream/{request_id}/{image_id}.png", include_in_schema=False)
 @router.get("/stream/{request_id}/{image_id}.png", tags=["generate"], response_class=FileResponse)
 async def stream(request: Request, request_id: str, image_id: str) -> FileResponse:
     """One image of an earlier answer."""
@@ -97,5 +98,7 @@ async def stream(request: Request, request_id: str, image_id: str) -> FileRespon
     path = await asyncio.to_thread(serving.results.find, request_id, image_id)
     if path is None:
         raise NotFound("there is no such image, or it has expired")
-    headers = {"Cache-Control": "private, max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
+    settings: Settings = request.app.state.settings
+    lifetime = f"private, max-age={settings.result_seconds:.0f}, immutable"
+    headers = {"Cache-Control": lifetime, "X-Content-Type-Options": "nosniff"}
     return FileResponse(path, media_type="image/png", headers=headers)

@@ -7,7 +7,7 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL.Image import Image
 
-from easel_runtime.engine import Generation, GenerationError, Loaded, OnStep
+from easel_runtime.engine import Generation, GenerationError, Loaded, LoadError, OnStep, OutOfMemory
 from easel_runtime.images import extend_to_multiple
 from easel_runtime.pipelines.loading import load_pipeline
 from easel_runtime.settings import Settings
@@ -35,7 +35,7 @@ class DiffusersEngine:
         """See `Engine.load`."""
         device = _best_device()
         pipeline, family = load_pipeline(self._settings, device)
-        self._keywords = frozenset(inspect.signature(pipeline.__call__).parameters)
+        self._keywords = _keywords(pipeline)
         self._multiple = pipeline.image_processor.config.vae_scale_factor
         self._pipeline = pipeline
         ignores = {name for name, keyword in _PARAMETERS.items() if keyword not in self._keywords}
@@ -43,10 +43,14 @@ class DiffusersEngine:
 
     def generate(self, generation: Generation, seed: int, on_step: OnStep) -> Image:
         """See `Engine.generate`."""
-        size = generation.image.size
+        image = extend_to_multiple(generation.image, self._multiple)
         wanted = {
             "prompt": generation.prompt,
-            "image": extend_to_multiple(generation.image, self._multiple),
+            "image": image,
+            # For pipelines that would else make another size of it.
+            "width": image.width,
+            "height": image.height,
+            "_auto_resize": False,
             "negative_prompt": generation.negative_prompt,
             "num_inference_steps": generation.steps,
             "guidance_scale": generation.guidance_scale,
@@ -62,8 +66,31 @@ class DiffusersEngine:
         except ValueError as error:
             # How diffusers says that the caller's values do not fit this pipeline.
             raise GenerationError(str(error)) from error
-        image: Image = result.images[0]
-        return image.crop((0, 0, *size))
+        except torch.cuda.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise OutOfMemory("the GPU has too little memory for this request; send a smaller image") from error
+        made: Image = result.images[0]
+        if made.size != image.size:
+            raise GenerationError(f"the model makes pictures of {made.width} x {made.height} only; send that size")
+        return made.crop((0, 0, *generation.image.size))
+
+
+def _keywords(pipeline: Any) -> frozenset[str]:
+    """What the pipeline can be given.
+
+    Raises:
+        LoadError: it is no pipeline for one picture and a prompt.
+    """
+    parameters = inspect.signature(pipeline.__call__).parameters
+    needed = {
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+    }
+    if needed - {"prompt", "image"} or "image" not in parameters or not hasattr(pipeline, "image_processor"):
+        wants = ", ".join(sorted(needed - {"prompt", "image"})) or "no image"
+        raise LoadError(f"{type(pipeline).__name__} does not edit an image by a prompt: it wants {wants}")
+    return frozenset(parameters)
 
 
 def _best_device() -> torch.device:

@@ -38,13 +38,16 @@ def load_pipeline(settings: Settings, device: torch.device) -> tuple[Any, Family
     transformers.utils.logging.disable_progress_bar()
     try:
         source = _source(settings)
-        family = FAMILIES.get(_class_name(source, settings), GENERIC)
+        index = _index(source, settings)
+        family = FAMILIES.get(index["_class_name"], GENERIC)
         pipeline = getattr(diffusers, family.pipeline).from_pretrained(
             source,
             revision=settings.revision,
             cache_dir=settings.model_dir,
             dtype=_DTYPE[device.type],
             use_safetensors=True,
+            # Easel has no safety check yet. One that came along would blacken pictures without a word in the answer.
+            **({"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in index else {}),
         )
     except GatedRepoError as error:
         raise LoadError(f"{settings.model_id} is gated: accept its terms on the Hub and set HF_TOKEN") from error
@@ -74,17 +77,19 @@ def _source(settings: Settings) -> str:
     return settings.model_id
 
 
-def _class_name(source: str, settings: Settings) -> str:
-    """`_class_name` in the repository's model_index.json."""
+def _index(source: str, settings: Settings) -> dict[str, Any]:
+    """The repository's model_index.json: which pipeline it is for, and its components."""
     folder = Path(source)
-    index = folder / "model_index.json"
+    file = folder / "model_index.json"
     if not folder.is_dir():
-        index = Path(
+        file = Path(
             hf_hub_download(source, "model_index.json", revision=settings.revision, cache_dir=settings.model_dir)
         )
     try:
-        return str(json.loads(index.read_text())["_class_name"])
+        index: dict[str, Any] = json.loads(file.read_text())
+        index["_class_name"] = str(index["_class_name"])
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise LoadError(
             f"{settings.model_id} is not a diffusers repository: it has no model_index.json that names a pipeline"
         ) from error
+    return index

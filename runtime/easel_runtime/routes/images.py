@@ -35,7 +35,7 @@ async def image_to_image(request: Request) -> Response:
     worker: Worker = request.app.state.worker
     _check_token(settings, request.headers.get("authorization", ""))
     loaded = worker.admit()
-    async with read_form(request.headers, request.stream(), FormLimits()) as form:
+    async with read_form(request.headers, request.stream(), FormLimits(body_bytes=settings.body_bytes)) as form:
         _check_model(settings, form.fields)
         generation = await _generation(form, settings, loaded)
         outputs: list[Output] = await while_connected(request, worker.generate(generation))
@@ -59,8 +59,6 @@ def _check_token(settings: Settings, authorization: str) -> None:
 def _check_model(settings: Settings, fields: ImageToImageFields) -> None:
     if fields.model_id and fields.model_id != settings.model_id:
         raise BadRequest(f"this runtime serves {settings.model_id}, not {fields.model_id}")
-    if fields.loras:
-        raise BadRequest("this model does not take LoRAs")
 
 
 async def _generation(form: Form, settings: Settings, loaded: Loaded) -> Generation:

@@ -167,7 +167,7 @@ async def test_only_our_own_headers_are_relayed(job_of: JobOf, store: FolderStor
     assert answer.headers == {"X-Easel-Adjusted": "strength=1"}
 
 
-@pytest.mark.parametrize("status", [400, 401, 413, 422, 500, 504])
+@pytest.mark.parametrize("status", [400, 413, 422, 500, 504])
 async def test_an_error_answer_is_relayed_as_it_is(job_of: JobOf, store: FolderStore, status: int) -> None:
     body = {"detail": [{"loc": ["body", "prompt"], "msg": "is odd", "more": {"ä": [1, None]}}]}
     app = ScriptedApp(status, json.dumps(body).encode(), "application/json")
@@ -178,6 +178,16 @@ async def test_an_error_answer_is_relayed_as_it_is(job_of: JobOf, store: FolderS
     assert caught.value.body() == body
     assert caught.value.headers == {}
     assert len(app.requests) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405])
+async def test_what_went_wrong_between_gateway_and_runtime_is_not_told_as_the_callers_fault(
+    job_of: JobOf, store: FolderStore, status: int
+) -> None:
+    app = ScriptedApp(status, b'{"detail": {"msg": "the bearer token is missing or wrong"}}', "application/json")
+    async with serving(app) as endpoint:
+        with pytest.raises(UpstreamFailed, match="the bearer token is missing"):
+            await send(await job_of(), endpoint, store)
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from easel_gateway import waiting
 from easel_gateway.directory import Demand, Endpoint, Entry
 from easel_gateway.settings import Settings
-from easel_gateway.waiting import WaitingRoom
+from easel_gateway.waiting import ROOM, WaitingRoom
 from easel_http.errors import ApiError, Busy, NotFound, Unavailable
 from support.directory import MODEL_ID, MemoryDirectory, entry
 
@@ -143,22 +143,28 @@ async def test_who_comes_later_does_not_overtake_who_waits(house_of: HouseOf) ->
 
 async def test_the_endpoint_with_the_fewest_requests_is_chosen(house_of: HouseOf) -> None:
     house = house_of(MemoryDirectory(entry(A, B, scaling={"targetInFlight": 4})))
-    callers = [await house.call() for _ in range(6)]
-    assert Counter(caller.at for caller in callers) == {"demo-1": 3, "demo-2": 3}
+    callers = [await house.call() for _ in range(2 * ROOM)]
+    assert Counter(caller.at for caller in callers) == {"demo-1": ROOM, "demo-2": ROOM}
     for caller in callers:
         if caller.at == "demo-2":
             await caller.leave()
     assert [(await house.call()).at for _ in range(2)] == ["demo-2", "demo-2"]
 
 
-@pytest.mark.parametrize(("target", "room"), [(1, 2), (2, 2), (3, 3), (7, 7)])
-async def test_an_endpoint_has_room_for_target_in_flight_but_at_least_two(
-    house_of: HouseOf, target: int, room: int
-) -> None:
+@pytest.mark.parametrize("target", [1, 2, 9, 1000])
+async def test_an_endpoint_has_one_request_to_work_on_and_one_in_reserve(house_of: HouseOf, target: int) -> None:
     house = house_of(MemoryDirectory(entry(A, scaling={"targetInFlight": target})))
-    for _ in range(room + 3):
+    for _ in range(12):
         await house.call()
-    assert house.directory.demand() == Demand(in_flight=room, waiting=3)
+    assert house.directory.demand() == Demand(in_flight=2, waiting=10)
+
+
+async def test_a_model_pinned_to_no_replicas_is_refused_at_once(house_of: HouseOf) -> None:
+    house = house_of(MemoryDirectory(entry(replicas=0)))
+    with pytest.raises(Unavailable, match=r"pinned to no replicas") as caught:
+        async with asyncio.timeout(5), house.room.endpoint("easel/demo", 1):
+            pass
+    assert "Retry-After" not in caught.value.headers
 
 
 async def test_models_do_not_share_their_endpoints(house_of: HouseOf) -> None:
@@ -339,8 +345,6 @@ async def test_the_end_of_a_request_is_reported_even_if_the_next_takes_its_place
 class Interleavings(RuleBasedStateMachine):
     """Callers come, finish and hang up while endpoints come and go, in any order."""
 
-    ROOM = 3
-
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
@@ -358,7 +362,7 @@ class Interleavings(RuleBasedStateMachine):
         self.room = WaitingRoom(self.directory, Settings(held_requests=1000))
 
     def _entry(self) -> Entry:
-        model = entry(scaling={"targetInFlight": self.ROOM})
+        model = entry()
         return replace(model, endpoints=tuple(Endpoint(name, A) for name in self.endpoints))
 
     @rule()
@@ -417,7 +421,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @invariant()
     def no_endpoint_has_more_than_its_room(self) -> None:
-        assert all(count <= self.ROOM for count in Counter(caller.at for caller in self.holding()).values())
+        assert all(count <= ROOM for count in Counter(caller.at for caller in self.holding()).values())
 
     @invariant()
     def nobody_overtakes(self) -> None:

@@ -7,6 +7,8 @@ from easel_local.fleet import Plan, Restarts, plan
 from easel_local.process import RuntimeProcess, State
 
 _NOW: Final = {"MODEL_ID": "a/b", "EASEL_REVISION": "v2"}
+_AFTER: Final = 1e6
+"""A time after all ends."""
 _BEFORE: Final = {"MODEL_ID": "a/b", "EASEL_REVISION": "v1"}
 
 
@@ -19,6 +21,11 @@ class _Process:
     environment: dict[str, str] = field(default_factory=lambda: dict(_NOW))
     was_ready: bool = True
     failure: str = "ended with exit code 1"
+    ready_at: float | None = None
+
+
+def _as_process(process: _Process) -> RuntimeProcess:
+    return cast("RuntimeProcess", process)
 
 
 def _plan(processes: list[_Process], wanted: int) -> Plan:
@@ -174,7 +181,7 @@ def test_the_reason_is_the_process_s_own() -> None:
 def test_the_reason_is_gone_as_soon_as_one_is_ready_but_the_row_goes_on() -> None:
     restarts = Restarts()
     _pauses(restarts, 3, was_ready=False)
-    restarts.note_ready(0)
+    restarts.note_ready(_as_process(_Process(started_at=_AFTER, ready_at=_AFTER)), _AFTER)
     assert restarts.reason == ""
     assert _pauses(restarts, 1, was_ready=True) == [8]
 
@@ -183,5 +190,14 @@ def test_the_reason_is_gone_as_soon_as_one_is_ready_but_the_row_goes_on() -> Non
 def test_one_that_stays_ready_ends_the_row(seconds: float, pause: float) -> None:
     restarts = Restarts()
     _pauses(restarts, 2, was_ready=True)
-    restarts.note_ready(seconds)
+    restarts.note_ready(_as_process(_Process(started_at=_AFTER, ready_at=_AFTER)), _AFTER + seconds)
     assert _pauses(restarts, 1, was_ready=True) == [pause]
+
+
+def test_one_that_was_ready_before_says_nothing_about_the_one_that_failed() -> None:
+    restarts = Restarts()
+    older = _as_process(_Process(started_at=1, ready_at=2))
+    _pauses(restarts, 2, was_ready=False)
+    restarts.note_ready(older, _AFTER)
+    assert restarts.reason == "ended with exit code 1"
+    assert _pauses(restarts, 1, was_ready=False) == [4]

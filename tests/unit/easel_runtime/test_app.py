@@ -266,7 +266,7 @@ async def test_a_body_cut_short_is_a_bad_request(runtime: Runtime) -> None:
 
 async def test_a_body_too_large_is_refused(runtime: Runtime) -> None:
     async def body() -> AsyncIterator[bytes]:
-        for _ in range(33):
+        for _ in range(257):
             yield bytes(1 << 20)
 
     answer = await runtime.client.post("/image-to-image", content=body(), headers={"content-type": "text/plain"})
