@@ -65,6 +65,8 @@ def check(files: tuple[Path, ...]) -> None:
     from easel_local import documents, manifests
 
     found, findings = manifests.merged(manifests.Manifests(), documents.read(files))
+    if not found.sources and not findings:
+        sys.exit("there is no manifest in these files")
     if findings:
         sys.exit("\n".join(map(str, findings)))
     click.echo(f"{len(found.sources)} resources are valid")

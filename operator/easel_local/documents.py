@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Final
 
 import yaml
@@ -13,6 +14,7 @@ from easel_crds.manifest import InvalidManifest, Problem, parse
 from easel_crds.runtimeprofile import RuntimeProfile
 
 _MAX_BYTES: Final = 1 << 20
+_MAX_NODES: Final = 100_000
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,15 @@ def _duplicates(node: yaml.Node, path: tuple[str | int, ...], visited: set[yaml.
             yield from _duplicates(item, (*path, index), visited)
 
 
+def _size(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
+    """Number of values in `node` with its aliases written out; a few hundred bytes can hold billions."""
+    if node not in known:
+        known[node] = _MAX_NODES + 1  # for an alias of what it stands in
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[node] = 1 + (sum(_size(part, known) for part in parts) if not isinstance(node, yaml.ScalarNode) else 0)
+    return known[node]
+
+
 def read(paths: Iterable[Path]) -> Reading:
     """Read every document of the files, and of the `*.yaml` and `*.yml` files of the folders, in `paths`.
 
@@ -132,6 +143,18 @@ def files(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
+def signature(paths: Iterable[Path]) -> tuple[tuple[Path, int, int, int], ...]:
+    """Something that differs when any of the files does: its name, or when, where or how long it was written."""
+    states = []
+    for file in files(paths):
+        try:
+            found = file.stat()
+        except OSError:
+            continue
+        states.append((file, found.st_mtime_ns, found.st_size, found.st_ino))
+    return tuple(states)
+
+
 def _inside(path: Path) -> list[Path]:
     try:
         return sorted(item for item in path.iterdir() if item.suffix in (".yaml", ".yml")) if path.is_dir() else [path]
@@ -140,14 +163,22 @@ def _inside(path: Path) -> list[Path]:
 
 
 def _compose(file: Path) -> Iterator[tuple[Lines, Any]]:
-    if file.stat().st_size > _MAX_BYTES:
+    found = file.stat()
+    if not S_ISREG(found.st_mode):
+        raise yaml.YAMLError("is not a regular file")
+    if found.st_size > _MAX_BYTES:
         raise yaml.YAMLError(f"is larger than {_MAX_BYTES} bytes")
-    loader = _Loader(file.read_text())
+    text = file.read_text()
+    if not text.strip():  # as a file is while it is being written; to remove what it held, remove the file
+        raise yaml.YAMLError("is empty")
+    loader = _Loader(text)
     try:
         while loader.check_node():
             node = loader.get_node()
             if node is None:
                 continue
+            if _size(node, {}) > _MAX_NODES:
+                raise yaml.YAMLError(f"has more than {_MAX_NODES} values, its aliases written out")
             lines = Lines(node, tuple(_duplicates(node, (), set())))  # before merge keys (<<) are carried out in place
             if (value := loader.construct_document(node)) is not None:
                 yield lines, value

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from fastapi import FastAPI
 from rich.console import Console
 from watchfiles import awatch
 
@@ -27,6 +28,8 @@ from easel_local.supervisor import Supervisor
 _log = logging.getLogger(__name__)
 _DRAIN_SECONDS: Final = 30
 """Time for requests in work to end after the first Ctrl-C; the second one does not wait."""
+_HEAD_BYTES: Final = 64 << 10
+"""Most bytes of a request's line and headers."""
 _REREAD_MILLISECONDS: Final = 2000
 """Files are read again this often even if no change was seen: not every file system tells."""
 
@@ -64,33 +67,41 @@ async def up(options: Options, console: Console) -> None:
     _tell(findings)
     if not found.models:
         raise NothingToServe("there is no valid ImageModel in the files")
+    results = FolderStore(options.results, options.settings.result_seconds)
+    try:
+        results.prepare()
+    except OSError as error:
+        raise NothingToServe(f"results cannot be kept in {options.results}: {error.strerror}; see --results") from error
     with _listen(options) as listening, tempfile.TemporaryDirectory(prefix="easel-") as folder:
         supervisor = Supervisor(Path(folder))
         supervisor.declare(found)
-        server = _server(options, supervisor)
+        gateway = create_app(options.settings, supervisor, results)
+        server = _server(gateway)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="gateway")
         reconciling = asyncio.create_task(supervisor.run(), name="supervisor")
         watching = asyncio.create_task(_reread(found, findings, options.files, supervisor), name="files")
         showing = asyncio.create_task(view.show(supervisor, console), name="view")
-        _say_how_to_call(found, options, listening.getsockname()[1], console)
         try:
+            _say_how_to_call(found, options, listening.getsockname()[1], console)
             await _until_told_to_stop({serving, reconciling, watching, showing})
         finally:
             _log.info("stopping; once more to stop at once")
             _on_signals(lambda: _hurry(server, reconciling, supervisor))
             await _ended(watching, showing)
             # First the callers, then the processes that work for them.
+            gateway.state.serving.waiting.close()
             server.should_exit = True
             await asyncio.wait({serving})
             await _ended(reconciling)
             await supervisor.stop()
 
 
-def _server(options: Options, supervisor: Supervisor) -> uvicorn.Server:
-    results = FolderStore(options.results, options.settings.result_seconds)
+def _server(gateway: FastAPI) -> uvicorn.Server:
     return _Server(
         uvicorn.Config(
-            create_app(options.settings, supervisor, results),
+            gateway,
+            http="h11",  # the one that bounds the head of a request
+            h11_max_incomplete_event_size=_HEAD_BYTES,
             log_config=None,
             ws="none",
             access_log=False,
@@ -105,9 +116,9 @@ def _listen(options: Options) -> socket.socket:
         family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
         return socket.create_server((options.host, options.port), family=family, backlog=2048)
     except OSError as error:
-        why = os.strerror(error.errno or 0)
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise NothingToServe(
-            f"cannot listen on {options.host}:{options.port}: {why}; choose another with --port"
+            f"cannot listen on {options.host}:{options.port}: {why}; choose another with --port or --host"
         ) from error
 
 
@@ -124,6 +135,8 @@ async def _until_told_to_stop(tasks: set[asyncio.Task[None]]) -> None:
 
 def _on_signals(call: Callable[[], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:  # by nohup, say
+            continue
         asyncio.get_running_loop().add_signal_handler(number, call)
 
 
@@ -149,9 +162,14 @@ async def _reread(
     in_force: Manifests, told: tuple[Finding, ...], paths: tuple[Path, ...], supervisor: Supervisor
 ) -> None:
     """Put every change of the files in force, and tell what is wrong with them after each."""
+    seen = None
     # Folders are watched, because editors replace files instead of writing to them.
     folders = {path if path.is_dir() else path.resolve().parent for path in paths}
     async for changes in awatch(*folders, recursive=False, rust_timeout=_REREAD_MILLISECONDS, yield_on_timeout=True):
+        now = documents.signature(paths)
+        if not changes and now == seen:
+            continue
+        seen = now
         result, findings = manifests.merged(in_force, await asyncio.to_thread(documents.read, paths))
         _tell(finding for finding in findings if changes or finding not in told)
         told = findings

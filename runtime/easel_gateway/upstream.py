@@ -15,7 +15,7 @@ import aiohttp
 from easel_gateway.admission import Job
 from easel_gateway.directory import Endpoint
 from easel_gateway.results import ResultStore
-from easel_http.errors import ApiError, TimedOut, UpstreamFailed
+from easel_http.errors import ApiError, TimedOut, Unavailable, UpstreamFailed
 
 RELAYED_HEADERS: Final = ("X-Easel-Adjusted", "X-Easel-Ignored")
 _NOT_TAKEN: Final = (429, 503)
@@ -95,10 +95,11 @@ async def send(
         "Content-Length": str(len(head) + job.image.size + len(tail)),
         "Accept": "multipart/mixed",
     }
+    body = _Body(head, job, tail)
     try:
         async with session.post(
             f"{endpoint.url}/image-to-image",
-            data=_body(head, job, tail),
+            data=body.chunks(),
             headers=headers,
             expect100=True,  # else a refusal that comes before the body was read is lost with the connection
             allow_redirects=False,
@@ -113,6 +114,8 @@ async def send(
     except TimeoutError as error:
         raise TimedOut(f"the runtime of {job.model_id} took longer than its deadline") from error
     except (aiohttp.ClientError, ConnectionError) as error:
+        if not body.begun:
+            raise NotTaken(UpstreamFailed(f"the runtime of {job.model_id} went away before it took this")) from error
         raise UpstreamFailed(
             f"the runtime of {job.model_id} went away while it worked on this request; send it again"
         ) from error
@@ -144,7 +147,12 @@ async def _store(
     while (part := await reader.next()) is not None:
         if not isinstance(part, aiohttp.BodyPartReader):
             raise aiohttp.ClientPayloadError("a part of the answer is not an image")
-        path = await results.put(request_id, _chunks(part))
+        try:
+            path = await results.put(request_id, _chunks(part))
+        except (aiohttp.ClientError, ConnectionError, TimeoutError):  # these are the runtime's, and OSErrors too
+            raise
+        except OSError as error:
+            raise Unavailable(f"the result cannot be stored: {error.strerror}", retry_after=60) from error
         images.append(StoredImage(path, int(part.headers["X-Easel-Seed"]), part.headers["X-Easel-Nsfw"] == "true"))
     if len(images) != count:
         raise ValueError(f"the answer has {len(images)} images, not {count}")
@@ -175,8 +183,18 @@ def _texts(job: Job) -> Iterator[tuple[str, str]]:
         yield name, json.dumps(value) if isinstance(value, dict | bool) else str(value)
 
 
-async def _body(head: bytes, job: Job, tail: bytes) -> AsyncIterator[bytes]:
-    yield head
-    async for chunk in job.image.chunks():
-        yield chunk
-    yield tail
+@dataclass
+class _Body:
+    """The form as a stream that knows whether any of it was asked for."""
+
+    head: bytes
+    job: Job
+    tail: bytes
+    begun: bool = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        self.begun = True
+        yield self.head
+        async for chunk in self.job.image.chunks():
+            yield chunk
+        yield self.tail

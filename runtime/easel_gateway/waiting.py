@@ -36,6 +36,7 @@ class WaitingRoom:
         self._waiters: defaultdict[str, deque[_Waiter]] = defaultdict(deque)
         self._in_flight: Counter[tuple[str, str]] = Counter()
         self._avoided: Counter[str] = Counter()
+        self._closed = False
         directory.on_change(self._grant_all)
 
     @asynccontextmanager
@@ -52,6 +53,11 @@ class WaitingRoom:
             yield endpoint
         finally:
             self._release(model_id, endpoint)
+
+    def close(self) -> None:
+        """Refuse whoever waits or comes from now on; who has an endpoint keeps it."""
+        self._closed = True
+        self._grant_all()
 
     def avoid(self, endpoint: Endpoint) -> None:
         """Give `endpoint` no requests for a moment, because it just did not take one."""
@@ -107,9 +113,9 @@ class WaitingRoom:
         """Give free endpoints to the longest waiters; turn all away if waiting cannot help."""
         waiters = self._waiters[model_id]
         entry = self._directory.entries().get(model_id)
-        refusal = _refusal(model_id, entry)
+        refusal = Unavailable("Easel is stopping", retry_after=30) if self._closed else _refusal(model_id, entry)
         while waiters:
-            endpoint = self._free(entry) if entry is not None else None
+            endpoint = self._free(entry) if entry is not None and not self._closed else None
             if endpoint is None and refusal is None:
                 break
             granted = waiters.popleft().granted

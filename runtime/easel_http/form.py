@@ -56,7 +56,8 @@ async def read_form(
         InvalidForm: a field is missing or wrong, or the body is not a form at all.
         TimedOut: it did not arrive in time.
     """
-    if int(headers.get("content-length") or 0) > limits.body_bytes:
+    length = headers.get("content-length", "").lstrip("0")
+    if len(length) > len(str(limits.body_bytes)) or int(length or 0) > limits.body_bytes:
         raise _too_large(limits)
     image = Spool()
     try:

@@ -235,6 +235,27 @@ def test_an_address_in_use_is_said_in_one_line(tmp_path: Path, cache: Path) -> N
             assert run.process.wait(SECONDS) == 1
 
 
+def test_results_that_cannot_be_kept_are_said_at_the_start(tmp_path: Path, cache: Path) -> None:
+    write_model(tmp_path / "models")
+    (tmp_path / "file").touch()
+    with easel_up(tmp_path / "models", cache, "--results", str(tmp_path / "file")) as run:
+        run.wait_for(r"easel: results cannot be kept in .*/file: File exists; see --results")
+        assert run.process.wait(SECONDS) == 1
+
+
+def test_who_waits_when_it_stops_is_told_so_and_nobody_is_kept_waiting(tmp_path: Path, cache: Path) -> None:
+    write_model(tmp_path / "models")
+    with easel_up(tmp_path / "models", cache) as run, ThreadPoolExecutor(1) as callers:
+        url = run.url
+        call = callers.submit(edit, url, png())
+        run.wait_for(r"demo-1 starts")
+        assert run.stop() == 0
+        response = call.result()
+        assert response.status_code == 503
+        assert response.json()["detail"]["msg"] == "Easel is stopping"
+        assert response.headers["retry-after"]
+
+
 def test_a_setting_that_is_not_valid_is_named(tmp_path: Path, cache: Path) -> None:
     write_model(tmp_path / "models")
     with easel_up(tmp_path / "models", cache, environment={"EASEL_GATEWAY_HELD_REQUESTS": "many"}) as run:

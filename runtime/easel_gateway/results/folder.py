@@ -4,6 +4,7 @@ import asyncio
 import re
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,6 +24,16 @@ class FolderStore:
     def __init__(self, folder: Path, seconds: float) -> None:
         self._folder = folder
         self._seconds = seconds
+
+    def prepare(self) -> None:
+        """Make the folder if it is not there.
+
+        Raises:
+            OSError: nothing can be written there.
+        """
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self._folder):
+            pass
 
     async def put(self, request_id: str, data: AsyncIterator[bytes]) -> str:
         """See `ResultStore.put`. The file appears whole or not at all."""

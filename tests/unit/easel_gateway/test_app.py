@@ -596,3 +596,27 @@ async def test_a_large_upload_is_never_held_in_memory(house: House) -> None:
     assert sink.received > 30 << 20
     assert while_spooled < 8 << 20
     assert peak < 8 << 20
+
+
+async def test_many_held_uploads_take_next_to_no_memory(house: House) -> None:
+    await house.open(entry())
+    image, rest = large_png(900_000)
+    content_type, body = form(SEED_CALL, image + bytes(rest))
+
+    async def upload() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 1 << 15):
+            yield body[start : start + (1 << 15)]
+
+    await house.get("/health")
+    tracemalloc.start()
+    try:
+        asking = [asyncio.create_task(house.send(content_type, upload())) for _ in range(60)]
+        await house.directory.reached(waiting=60)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+    assert len(body) > 900_000
+    assert held < 6 << 20, "the bodies alone are 54 MB"

@@ -11,7 +11,7 @@ from easel_gateway import upstream
 from easel_gateway.admission import Job
 from easel_gateway.directory import Endpoint
 from easel_gateway.results.folder import FolderStore, new_id
-from easel_http.errors import TimedOut, UpstreamFailed
+from easel_http.errors import TimedOut, Unavailable, UpstreamFailed
 from easel_http.fields import ImageToImageFields
 from easel_http.spool import Spool
 from support.builders import image_model
@@ -231,6 +231,26 @@ async def test_a_connection_that_is_refused_has_not_taken_the_request(job_of: Jo
         await send(await job_of(), endpoint, store)
     assert isinstance(caught.value.answer, UpstreamFailed)
     assert "easel/demo" in caught.value.answer.msg
+
+
+@pytest.mark.parametrize("reset", [True, False])
+async def test_a_runtime_that_goes_before_it_asked_for_the_body_has_not_taken_the_request(
+    job_of: JobOf,
+    store: FolderStore,
+    reset: bool,  # noqa: FBT001 (parametrized)
+) -> None:
+    async with cut_server(early=True, reset=reset) as endpoint:
+        with pytest.raises(upstream.NotTaken) as caught:
+            await send(await job_of(), endpoint, store)
+    assert isinstance(caught.value.answer, UpstreamFailed)
+
+
+async def test_a_result_that_cannot_be_stored_is_said_with_the_reason(job_of: JobOf, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    async with serving(ScriptedApp(body=mixed(Part(IMAGE)))) as endpoint:
+        with pytest.raises(Unavailable, match=r"the result cannot be stored: (Not a directory|File exists)") as caught:
+            await send(await job_of(), endpoint, FolderStore(tmp_path / "file", 3600))
+    assert caught.value.headers["Retry-After"]
 
 
 WHOLE = mixed(Part(IMAGE), Part(IMAGE))

@@ -159,6 +159,19 @@ async def test_an_endpoint_has_one_request_to_work_on_and_one_in_reserve(house_o
     assert house.directory.demand() == Demand(in_flight=2, waiting=10)
 
 
+async def test_a_room_that_closes_refuses_who_waits_and_who_comes(house_of: HouseOf) -> None:
+    house = house_of(MemoryDirectory(entry(A)))
+    callers = [await house.call() for _ in range(ROOM + 1)]
+    house.room.close()
+    await turns()
+    late = await house.call()
+    for refused in (callers[-1], late):
+        error = refused.task.exception()
+        assert isinstance(error, Unavailable)
+        assert error.headers["Retry-After"]
+    assert [caller.at for caller in callers[:ROOM]] == ["demo-1"] * ROOM
+
+
 async def test_a_model_pinned_to_no_replicas_is_refused_at_once(house_of: HouseOf) -> None:
     house = house_of(MemoryDirectory(entry(replicas=0)))
     with pytest.raises(Unavailable, match=r"pinned to no replicas") as caught:

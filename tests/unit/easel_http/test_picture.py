@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from easel_http.errors import BadRequest, InvalidForm
-from easel_http.picture import FORMATS, open_picture
+from easel_http.picture import FORMATS, open_picture, picture_size
 from support.pictures import encoded, picture, png
 
 ROOM = 64 * 48
@@ -84,3 +84,43 @@ def test_a_bomb_is_refused_from_its_header(width: int, height: int) -> None:
         open_picture(file, 4_194_304)
     assert caught.value.problems[0]["loc"] == ["body", "image"]
     assert file.tell() < 100 < len(data)
+
+
+class Counting(io.BytesIO):
+    """A file that knows how far it was read."""
+
+    furthest = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.furthest = max(self.furthest, self.tell())
+        return data
+
+
+WEBP = {
+    "lossy": {"lossless": False},
+    "lossless": {"lossless": True},
+    "extended": {"lossless": False, "exif": b"Exif\0\0MM\0*\0\0\0\x08\0\0"},
+    "animated": {"save_all": True, "append_images": [picture(67, 45).rotate(180)]},
+}
+
+
+@pytest.mark.parametrize("options", WEBP.values(), ids=WEBP.keys())
+def test_the_size_of_a_webp_file_is_found_without_reading_it(options: dict[str, object]) -> None:
+    file = Counting(encoded(picture(67, 45), "WEBP", **options))
+    assert picture_size(file, 67 * 45) == (67, 45)
+    assert file.furthest == 30
+    file.seek(0)
+    with pytest.raises(InvalidForm, match=f"more than {67 * 45 - 1} pixels"):
+        picture_size(file, 67 * 45 - 1)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_size_of_every_format_is_found(kind: str) -> None:
+    assert picture_size(io.BytesIO(encoded(picture(), kind)), ROOM) == (64, 48)
+
+
+@pytest.mark.parametrize("data", [b"", b"RIFF", b"RIFF....WEBP", b"RIFF....WEBPVP9 " + bytes(40)])
+def test_what_only_begins_like_webp_is_refused(data: bytes) -> None:
+    with pytest.raises(BadRequest):
+        picture_size(io.BytesIO(data), ROOM)

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ import yaml
 
 from easel_crds.imagemodel import ImageModel
 from easel_crds.runtimeprofile import DEFAULT_PROFILE
-from easel_local.documents import files, read
+from easel_local.documents import files, read, signature
 from easel_local.manifests import Manifests, merged
 from support.builders import manifest
 
@@ -126,7 +127,7 @@ def test_each_document_of_a_file_stands_for_itself(folder: _Folder) -> None:
     assert folder.model_ids == {"demo": "easel/demo", "third": "easel/third"}
 
 
-@pytest.mark.parametrize("text", ["", "\n", "# a comment\n", "---\n---\n", "null\n"])
+@pytest.mark.parametrize("text", ["# a comment\n", "---\n---\n", "null\n"])
 def test_a_file_without_a_document_says_nothing(folder: _Folder, text: str) -> None:
     folder.put("a.yaml", text)
     assert folder.read() == []
@@ -210,7 +211,8 @@ def test_a_key_that_replaces_one_of_a_merged_anchor_is_not_given_twice(folder: _
 
 def test_a_document_that_contains_itself_is_refused(folder: _Folder) -> None:
     folder.put("a.yaml", _HEAD + "  price: &price {amount: *price}\n")
-    assert folder.read() == ["a.yaml:1: holds a value that JSON has no form for: Circular reference detected"]
+    (finding,) = folder.read()
+    assert finding.startswith("a.yaml:1: cannot be read: has more than 100000 values, its aliases written out")
 
 
 def test_a_date_stays_the_text_it_is(folder: _Folder) -> None:
@@ -426,3 +428,35 @@ def test_a_windows_file_has_the_same_lines(folder: _Folder) -> None:
     (folder.path / "a.yaml").write_bytes(_HEAD.replace("\n", "\r\n").encode() + b"  x: 1\r\n")
     (finding,) = folder.read()
     assert finding.startswith("a.yaml:7: spec.x: there is no such field")
+
+
+def test_a_file_that_is_empty_for_a_moment_keeps_its_models(folder: _Folder) -> None:
+    folder.put("a.yaml", manifest("demo"))
+    assert folder.read() == []
+    folder.put("a.yaml", "\n")
+    assert folder.read() == ["a.yaml:1: cannot be read: is empty"]
+    assert list(folder.models) == ["demo"]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.yaml")
+    (finding,) = read([tmp_path]).findings
+    assert str(finding.problem) == "cannot be read: is not a regular file"
+
+
+def test_aliases_cannot_make_a_small_file_large(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    (tmp_path / "a.yaml").write_text("\n".join(lines))
+    (finding,) = read([tmp_path]).findings
+    assert str(finding.problem).startswith("cannot be read: has more than")
+
+
+def test_the_signature_changes_with_any_file_and_else_not(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: 1")
+    before = signature([tmp_path])
+    assert signature([tmp_path]) == before
+    (tmp_path / "b.yaml").write_text("")
+    with_b = signature([tmp_path])
+    (tmp_path / "a.yaml").write_text("a: 1, b: 2")
+    assert len({before, with_b, signature([tmp_path])}) == 3

@@ -1,5 +1,6 @@
 """Pictures in and out: every kind of upload becomes upright RGB, and nothing is lost or stretched."""
 
+import contextlib
 import io
 import random
 from collections.abc import Callable
@@ -165,6 +166,28 @@ def test_extending_repeats_the_edges_and_keeps_every_pixel(width: int, height: i
 def test_a_picture_that_fits_is_not_touched() -> None:
     image = picture(64, 48)
     assert extend_to_multiple(image, 8) is image
+
+
+EXIF = Image.Exif()
+EXIF[0x0112] = 6
+FILES = [
+    encoded(picture(), "JPEG", exif=EXIF),
+    encoded(picture(), "WEBP", exif=EXIF),
+    encoded(picture(), "PNG", exif=EXIF),
+    encoded(picture(), "TIFF"),
+    encoded(picture(), "GIF"),
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::RuntimeWarning:PIL")
+@settings(max_examples=400)
+@given(data=st.data())
+def test_a_damaged_file_is_a_picture_or_the_callers_mistake(data: st.DataObject) -> None:
+    file = bytearray(data.draw(st.sampled_from(FILES)))
+    for _ in range(data.draw(st.integers(1, 8))):
+        file[data.draw(st.integers(0, len(file) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(BadRequest, InvalidForm):
+        assert decode(io.BytesIO(file), 10_000).mode == "RGB"
 
 
 # The way out ----------------------------------------------------------------------------------------------------

@@ -246,6 +246,22 @@ def test_instruct_pix2pix_gets_its_scheduler_whatever_its_repository_says(cache:
     assert (scheduler.config.beta_start, scheduler.config.timestep_spacing) == (0.003, "trailing")
 
 
+def test_a_safety_checker_that_comes_along_is_not_loaded(tmp_path: Path) -> None:
+    """Its answer would be lost, and the picture black."""
+
+    def write(folder: Path) -> None:
+        hub.stable_diffusion(folder)
+        index = folder / "model_index.json"
+        checker = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+        index.write_text(json.dumps({**json.loads(index.read_text()), "safety_checker": checker}))
+
+    hub.add_repository(tmp_path, "with/checker", write)
+    engine = engine_of("with/checker", tmp_path)
+    engine.load()
+    assert engine._pipeline.safety_checker is None
+    assert made(engine)
+
+
 def test_a_revision_can_be_a_commit(cache: Path) -> None:
     assert engine_of(SD, cache, hub.COMMIT).load().device
 
