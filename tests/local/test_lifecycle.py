@@ -238,8 +238,8 @@ def test_an_address_in_use_is_said_in_one_line(tmp_path: Path, cache: Path) -> N
 def test_results_that_cannot_be_kept_are_said_at_the_start(tmp_path: Path, cache: Path) -> None:
     write_model(tmp_path / "models")
     (tmp_path / "file").touch()
-    with easel_up(tmp_path / "models", cache, "--results", str(tmp_path / "file")) as run:
-        run.wait_for(r"easel: results cannot be kept in .*/file: File exists; see --results")
+    with easel_up(tmp_path / "models", cache, "--results", str(tmp_path / "file" / "below")) as run:
+        run.wait_for(r"easel: results cannot be kept in .*/file/below: Not a directory; see --results")
         assert run.process.wait(SECONDS) == 1
 
 

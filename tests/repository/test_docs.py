@@ -68,6 +68,11 @@ def test_every_error_status_and_form_field_is_documented() -> None:
     assert {field for field in form_schema()["properties"] if f"`{field}`" not in page} == set()
 
 
+def test_nothing_was_left_to_fill_in() -> None:
+    left = {page.name: re.findall(r"\b(?:TODO|FIXME|TBD|[A-Z]+_TIME)\b", page.read_text()) for page in PAGES}
+    assert {name: found for name, found in left.items() if found} == {}
+
+
 def test_the_changelog_knows_this_version() -> None:
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
