@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -67,6 +68,7 @@ async def up(options: Options, console: Console) -> None:
     _tell(findings)
     if not found.models:
         raise NothingToServe("there is no valid ImageModel in the files")
+    _allow_many_connections()
     results = FolderStore(options.results, options.settings.result_seconds)
     try:
         results.prepare()
@@ -89,7 +91,7 @@ async def up(options: Options, console: Console) -> None:
             _on_signals(lambda: _hurry(server, reconciling, supervisor))
             await _ended(watching, showing)
             # First the callers, then the processes that work for them.
-            gateway.state.serving.waiting.close()
+            gateway.state.waiting.close()
             server.should_exit = True
             await asyncio.wait({serving})
             await _ended(reconciling)
@@ -109,6 +111,13 @@ def _server(gateway: FastAPI) -> uvicorn.Server:
             server_header=False,
         )
     )
+
+
+def _allow_many_connections() -> None:
+    """As many open files as the system allows; the usual 1024 are soon used up by callers who wait."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS names no number
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listen(options: Options) -> socket.socket:

@@ -22,12 +22,17 @@ _log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings, directory: Directory, results: ResultStore) -> FastAPI:
-    """The application. `/docs` is served from its own files and asks no other host."""
+    """The application. `/docs` is served from its own files and asks no other host.
+
+    Its `state.waiting` is the waiting room, to be closed by whoever is about to stop the server.
+    """
+
+    waiting = WaitingRoom(directory, settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with upstream.new_session(settings.work_seconds) as session:
-            app.state.serving = Serving(WaitingRoom(directory, settings), session, results)
+            app.state.serving = Serving(waiting, session, results)
             sweeping = asyncio.create_task(_sweep_regularly(results, settings.result_seconds))
             yield
             sweeping.cancel()
@@ -38,6 +43,7 @@ def create_app(settings: Settings, directory: Directory, results: ResultStore) -
     )
     app.state.settings = settings
     app.state.directory = directory
+    app.state.waiting = waiting
     app.include_router(livepeer.router)
     app.include_router(models.router)
     app.include_router(health.router)
