@@ -26,7 +26,6 @@ def create_app(settings: Settings, directory: Directory, results: ResultStore) -
 
     Its `state.waiting` is the waiting room, to be closed by whoever is about to stop the server.
     """
-
     waiting = WaitingRoom(directory, settings)
 
     @asynccontextmanager
