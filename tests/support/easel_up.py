@@ -94,9 +94,11 @@ class EaselUp:
 @contextmanager
 def easel_up(folder: Path, cache: Path, *extra: str, environment: Mapping[str, str] | None = None) -> Iterator[EaselUp]:
     """`easel up FOLDER` on a port of its own; whatever happens in the test, nothing of it stays behind."""
-    (folder.parent / "empty").mkdir(exist_ok=True)
+    for name in ("empty", "tmp"):
+        (folder.parent / name).mkdir(exist_ok=True)
     arguments = [str(folder), "--plain", "--port", "0", "--results", str(folder.parent / "results"), *extra]
     offline = {"XDG_CACHE_HOME": str(cache), "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    offline["TMPDIR"] = str(folder.parent / "tmp")  # who is killed leaves things behind
     run = EaselUp(arguments, {**offline, **(environment or {})}, folder.parent / "empty")
     try:
         yield run
