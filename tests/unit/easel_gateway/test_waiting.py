@@ -464,4 +464,4 @@ class Interleavings(RuleBasedStateMachine):
 
 
 TestInterleavings = Interleavings.TestCase
-TestInterleavings.settings = hypothesis_settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestInterleavings.settings = hypothesis_settings(max_examples=50, stateful_step_count=40)

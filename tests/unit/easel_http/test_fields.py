@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from easel_http.errors import InvalidForm
@@ -180,7 +180,6 @@ def test_loras_must_be_an_object_of_weights(loras: str, kind: str, inside: list[
 SAID = st.text(max_size=5) | st.integers().map(str) | st.floats().map(str) | st.floats().map(lambda x: f'{{"a": {x}}}')
 
 
-@settings(deadline=None)
 @given(texts=st.dictionaries(st.sampled_from(["prompt", *OPTIONAL]), SAID))
 def test_any_texts_are_fields_or_a_refusal_that_can_be_answered(texts: dict[str, str]) -> None:
     refusals: list[InvalidForm] = []

@@ -85,14 +85,14 @@ async def test_a_form_is_the_same_in_pieces_of_any_size(size: int) -> None:
     assert await read(Upload(*pieces)) == WHOLE
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(cuts=st.lists(st.integers(0, len(BODY)), max_size=30))
 async def test_a_form_is_the_same_wherever_it_is_split(cuts: list[int]) -> None:
     pieces = [BODY[start:end] for start, end in pairwise([0, *sorted(cuts), len(BODY)])]
     assert await read(Upload(*pieces)) == WHOLE
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(image=st.binary(max_size=200), size=st.integers(1, 50))
 async def test_an_image_may_hold_any_bytes(image: bytes, size: int) -> None:
     lookalike = b"\r\n--" + BOUNDARY[:-1] + image + b"\r\n--\r\n"
@@ -203,7 +203,7 @@ async def test_a_boundary_that_is_too_long_is_a_bad_request() -> None:
     assert isinstance(await refusal_of(BODY, content_type=f"multipart/form-data; boundary={'x' * 5000}"), BadRequest)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     body=st.binary(max_size=300)
     | st.builds(lambda at, junk: BODY[:at] + junk + BODY[at + 1 :], st.integers(0, len(BODY)), st.binary(max_size=4))

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from easel_http.spool import Spool
@@ -26,7 +26,6 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (a Path would be no shorter)
 
 
-@settings(deadline=None)
 @given(writes=st.lists(st.binary(max_size=20), max_size=10))
 async def test_what_was_written_comes_back_twice_and_as_a_file(writes: list[bytes]) -> None:
     spool = Spool(memory_bytes=30)

@@ -128,7 +128,7 @@ def test_a_picture_that_ends_too_early_is_a_bad_request(kind: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(kind=st.sampled_from(FORMATS), seed=st.integers(0, 2**32))
 def test_a_damaged_picture_is_a_picture_or_a_refusal(kind: str, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311
