@@ -206,9 +206,13 @@ class Metadata(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: Annotated[str, AfterValidator(_object_name)]
+    """Unique in its namespace."""
     namespace: str = ""
+    """Empty for what has none, and on one machine."""
     uid: str = ""
+    """Unique over time; the API server's."""
     generation: int = 0
+    """Counts the changes of spec; the API server's."""
 
 
 class ImageModel(Resource):

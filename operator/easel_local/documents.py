@@ -16,6 +16,9 @@ from easel_crds.runtimeprofile import RuntimeProfile
 _MAX_BYTES: Final = 1 << 20
 _MAX_NODES: Final = 100_000
 
+Signature = tuple[tuple[Path, int, int, int], ...]
+"""Of files: name, time and size of each, and where it is."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -143,7 +146,7 @@ def files(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def signature(paths: Iterable[Path]) -> tuple[tuple[Path, int, int, int], ...]:
+def signature(paths: Iterable[Path]) -> Signature:
     """Something that differs when any of the files does: its name, or when, where or how long it was written."""
     states = []
     for file in files(paths):

@@ -71,7 +71,6 @@ class RuntimeProcess:
         self.url = ""
         self.failure = ""
         """Why it ended, once it has ended by itself."""
-        self.was_ready = False
         self.started_at = asyncio.get_running_loop().time()
         self.ready_at: float | None = None
         self._on_change = on_change
@@ -80,6 +79,11 @@ class RuntimeProcess:
         self._last_line = ""
         self._process: asyncio.subprocess.Process | None = None
         self._life = asyncio.create_task(self._live(), name=f"runtime {name}")
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether it ever answered requests."""
+        return self.ready_at is not None
 
     async def stop(self, grace_seconds: float) -> None:
         """End it: SIGTERM, and SIGKILL some time after `grace_seconds`, its own bound. Returns when it has ended."""
@@ -146,7 +150,6 @@ class RuntimeProcess:
                 self.kill()
                 return
             if self.state is State.STARTING:
-                self.was_ready = True
                 self.ready_at = asyncio.get_running_loop().time()
                 self._become(State.READY)
             failures = 0

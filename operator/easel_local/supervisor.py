@@ -64,8 +64,7 @@ class Supervisor:
         """`folder`: an empty private directory for the processes."""
         self._folder = folder
         self._fleets: dict[str, _Fleet] = {}
-        self._leaving: set[RuntimeProcess] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping: dict[asyncio.Task[None], RuntimeProcess] = {}
         self._wake = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
         self._numbers = itertools.count(1)
@@ -99,11 +98,11 @@ class Supervisor:
         """End every process, each within its grace period."""
         for name in list(self._fleets):
             self._retire(self._fleets.pop(name))
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*self._stopping)
 
     def kill(self) -> None:
         """End every process at once."""
-        for process in [*self._leaving, *(p for fleet in self._fleets.values() for p in fleet.processes)]:
+        for process in [*self._stopping.values(), *(p for fleet in self._fleets.values() for p in fleet.processes)]:
             process.kill()
 
     def rows(self) -> list[Row]:
@@ -174,14 +173,9 @@ class Supervisor:
             return
         _log.info("%s stops", process.name)
         grace = 30 if profile is None else profile.spec.termination_grace_seconds
-        self._leaving.add(process)
-        task = asyncio.create_task(self._stop(process, grace), name=f"stop {process.name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _stop(self, process: RuntimeProcess, grace_seconds: float) -> None:
-        await process.stop(grace_seconds)
-        self._leaving.discard(process)
+        task = asyncio.create_task(process.stop(grace), name=f"stop {process.name}")
+        self._stopping[task] = process
+        task.add_done_callback(self._stopping.pop)
 
     def _entry(self, fleet: _Fleet) -> Entry:
         now = asyncio.get_running_loop().time()

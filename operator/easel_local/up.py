@@ -64,6 +64,7 @@ async def up(options: Options, console: Console) -> None:
     Raises:
         NothingToServe: there is nothing to serve, or no address to serve it on.
     """
+    seen = documents.signature(options.files)
     found, findings = manifests.merged(Manifests(), documents.read(options.files))
     _tell(findings)
     if not found.models:
@@ -81,7 +82,7 @@ async def up(options: Options, console: Console) -> None:
         server = _server(gateway)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="gateway")
         reconciling = asyncio.create_task(supervisor.run(), name="supervisor")
-        watching = asyncio.create_task(_reread(found, findings, options.files, supervisor), name="files")
+        watching = asyncio.create_task(_reread(found, seen, options.files, supervisor), name="files")
         showing = asyncio.create_task(view.show(supervisor, console), name="view")
         try:
             _say_how_to_call(found, options, listening.getsockname()[1], console)
@@ -168,10 +169,9 @@ def _tell(findings: Iterable[Finding]) -> None:
 
 
 async def _reread(
-    in_force: Manifests, told: tuple[Finding, ...], paths: tuple[Path, ...], supervisor: Supervisor
+    in_force: Manifests, seen: documents.Signature, paths: tuple[Path, ...], supervisor: Supervisor
 ) -> None:
-    """Put every change of the files in force, and tell what is wrong with them after each."""
-    seen = None
+    """Put every change of the files since `seen` in force, and tell what is wrong with them after each."""
     # Folders are watched, because editors replace files instead of writing to them.
     folders = {path if path.is_dir() else path.resolve().parent for path in paths}
     async for changes in awatch(*folders, recursive=False, rust_timeout=_REREAD_MILLISECONDS, yield_on_timeout=True):
@@ -180,8 +180,7 @@ async def _reread(
             continue
         seen = now
         result, findings = manifests.merged(in_force, await asyncio.to_thread(documents.read, paths))
-        _tell(finding for finding in findings if changes or finding not in told)
-        told = findings
+        _tell(findings)
         if result != in_force:
             _log.info("the files have changed")
             supervisor.declare(result)

@@ -9,8 +9,7 @@ import aiohttp
 from easel_crds.money import plain
 from easel_gateway import upstream
 from easel_gateway.admission import Job
-from easel_gateway.results import ResultStore
-from easel_gateway.results.folder import new_id
+from easel_gateway.results import ResultStore, new_id
 from easel_gateway.waiting import WaitingRoom
 
 _log = logging.getLogger(__name__)

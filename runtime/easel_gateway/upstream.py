@@ -1,7 +1,7 @@
 """One request to one runtime: the form sent as a stream, the images received as a stream.
 
-Retry rule: only where no work was done, because the runtime was not there (connection refused) or said that it
-took nothing (429, 503). A runtime that goes away in the middle may have worked, and is not asked again.
+Retry rule: only where no work was done, because the runtime was not there (connection refused), said that it took
+nothing (429, 503), or went away before it asked for the body. One that goes away later may have worked.
 """
 
 import json
@@ -37,7 +37,7 @@ class Relayed(ApiError):
 
     def __init__(self, status: int, body: dict[str, Any], retry_after: str) -> None:
         super().__init__(f"the runtime answered {status}")
-        self.status = status  # type: ignore[misc]  # of this answer, not of the class
+        self.status = status
         self._body = body
         if retry_after:
             self.headers["Retry-After"] = retry_after
@@ -87,6 +87,7 @@ async def send(
         Relayed: its own error answer.
         UpstreamFailed: it went away in the middle, or its answer makes no sense.
         TimedOut: it took too long.
+        Unavailable: its images cannot be stored.
     """
     boundary = secrets.token_hex(16)
     head, tail = _around_image(job, boundary)

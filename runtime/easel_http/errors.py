@@ -14,7 +14,7 @@ ApiError                    {"detail": {"msg": ...}}
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -29,7 +29,7 @@ CLIENT_CLOSED_REQUEST: Final = 499
 class ApiError(Exception):
     """A refusal or failure with its HTTP answer."""
 
-    status: ClassVar[int] = 500
+    status: int = 500
 
     def __init__(self, msg: str, *, retry_after: int | None = None, **more: object) -> None:
         """`retry_after`: seconds after which the caller may try again; `more`: further keys beside `msg`."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import secrets
 import shutil
 import tempfile
 import time
@@ -10,12 +9,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+from easel_gateway.results import new_id
+
 _ID: Final = re.compile(r"[0-9a-f]{32}")
-
-
-def new_id() -> str:
-    """128 random bits: whoever was not told an address does not find it."""
-    return secrets.token_hex(16)
 
 
 class FolderStore:

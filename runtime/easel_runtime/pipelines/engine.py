@@ -12,14 +12,10 @@ from easel_runtime.images import extend_to_multiple
 from easel_runtime.pipelines.loading import load_pipeline
 from easel_runtime.settings import Settings
 
-_PARAMETERS: Final = {
-    # form field: the pipelines' keyword
-    "negative_prompt": "negative_prompt",
-    "strength": "strength",
-    "guidance_scale": "guidance_scale",
-    "image_guidance_scale": "image_guidance_scale",
-    "num_inference_steps": "num_inference_steps",
-}
+_PARAMETERS: Final = frozenset(
+    {"negative_prompt", "strength", "guidance_scale", "image_guidance_scale", "num_inference_steps"}
+)
+"""Form fields that pipelines know by the same name, if they know them."""
 
 
 class DiffusersEngine:
@@ -38,8 +34,7 @@ class DiffusersEngine:
         self._keywords = _keywords(pipeline)
         self._multiple = pipeline.image_processor.config.vae_scale_factor
         self._pipeline = pipeline
-        ignores = {name for name, keyword in _PARAMETERS.items() if keyword not in self._keywords}
-        return Loaded(str(device), family.defaults, frozenset(ignores | {"safety_check"}))
+        return Loaded(str(device), family.defaults, _PARAMETERS - self._keywords | {"safety_check"})
 
     def generate(self, generation: Generation, seed: int, on_step: OnStep) -> Image:
         """See `Engine.generate`."""
@@ -82,13 +77,13 @@ def _keywords(pipeline: Any) -> frozenset[str]:
         LoadError: it is no pipeline for one picture and a prompt.
     """
     parameters = inspect.signature(pipeline.__call__).parameters
-    needed = {
+    more = {
         name
         for name, parameter in parameters.items()
         if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-    }
-    if needed - {"prompt", "image"} or "image" not in parameters or not hasattr(pipeline, "image_processor"):
-        wants = ", ".join(sorted(needed - {"prompt", "image"})) or "no image"
+    } - {"prompt", "image"}
+    if more or "image" not in parameters or not hasattr(pipeline, "image_processor"):
+        wants = ", ".join(sorted(more)) or "no image"
         raise LoadError(f"{type(pipeline).__name__} does not edit an image by a prompt: it wants {wants}")
     return frozenset(parameters)
 

@@ -20,7 +20,8 @@ from PIL import Image
 
 from easel_gateway.app import create_app
 from easel_gateway.directory import Demand, Endpoint, Entry
-from easel_gateway.results.folder import FolderStore, new_id
+from easel_gateway.results import new_id
+from easel_gateway.results.folder import FolderStore
 from easel_gateway.settings import Settings
 from easel_http.fields import ImageToImageFields
 from support.directory import MemoryDirectory, entry

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from easel_gateway.results.folder import FolderStore, new_id
+from easel_gateway.results import new_id
+from easel_gateway.results.folder import FolderStore
 
 HOUR = 3600
 

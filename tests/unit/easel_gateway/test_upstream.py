@@ -10,7 +10,8 @@ import pytest
 from easel_gateway import upstream
 from easel_gateway.admission import Job
 from easel_gateway.directory import Endpoint
-from easel_gateway.results.folder import FolderStore, new_id
+from easel_gateway.results import new_id
+from easel_gateway.results.folder import FolderStore
 from easel_http.errors import TimedOut, Unavailable, UpstreamFailed
 from easel_http.fields import ImageToImageFields
 from easel_http.spool import Spool
