@@ -19,6 +19,17 @@ RUNTIME_PORT: Final = 8000
 GATEWAY_PORT: Final = 8080
 """TCP port of the gateway."""
 
+PORT_NAME: Final = "http"
+"""Name of the port in runtime pods, their Services and EndpointSlices."""
+
+SERVICE_PORT: Final = 80
+"""Port of the Service in front of a model's runtimes."""
+
+
+def child_name(model: str) -> str:
+    """Name of everything that belongs to the ImageModel `model`: a Service's must begin with a letter."""
+    return f"easel-{model}"
+
 
 class Label(StrEnum):
     """Label keys on what Easel creates."""
@@ -28,6 +39,8 @@ class Label(StrEnum):
     MANAGED_BY = "app.kubernetes.io/managed-by"
     MODEL = f"{GROUP}/model"
     """Name of the ImageModel; the only key in selectors, because selectors cannot change."""
+    DEMAND = f"{GROUP}/demand"
+    """On a gateway's Lease: label that marks it, and annotation that holds the demand (`easel_crds.demand`)."""
 
 
 class Env(StrEnum):

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from easel_crds.demand import Demand
 from easel_crds.imagemodel import ImageModel
 from easel_crds.runtimeprofile import RuntimeProfile
-from easel_gateway.directory import UNKNOWN_START_SECONDS, Demand, Endpoint, Entry
+from easel_gateway.directory import UNKNOWN_START_SECONDS, Endpoint, Entry
 from easel_local.fleet import Restarts, plan
 from easel_local.manifests import Manifests
 from easel_local.process import RuntimeProcess, State
@@ -132,7 +133,7 @@ class Supervisor:
         if fleet.profile is None or fleet.model.spec.paused:
             return
         spec = fleet.model.spec
-        needed = needed_replicas(spec, fleet.demand.in_flight + fleet.demand.waiting)
+        needed = needed_replicas(spec, fleet.demand.requests)
         if fleet.having(State.STARTING):
             # Its load is paid for; whether it is still needed is asked when it is ready.
             needed = max(needed, len(fleet.having(State.STARTING)) + len(fleet.having(State.READY)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+from easel_crds.demand import Demand
 from easel_crds.imagemodel import ImageModel
 
 UNKNOWN_START_SECONDS: Final = 30.0
@@ -56,14 +57,6 @@ class Entry:
         if self.failure:
             return State.FAILED
         return State.STARTING if self.starting else State.COLD
-
-
-@dataclass(frozen=True)
-class Demand:
-    """Requests of one model at this gateway."""
-
-    in_flight: int = 0
-    waiting: int = 0
 
 
 class Directory(Protocol):

@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from easel_gateway.directory import UNKNOWN_START_SECONDS, Demand, Directory, Endpoint, Entry, State
+from easel_crds.demand import Demand
+from easel_gateway.directory import UNKNOWN_START_SECONDS, Directory, Endpoint, Entry, State
 from easel_gateway.settings import Settings
 from easel_http.errors import ApiError, Busy, NotFound, Unavailable
 

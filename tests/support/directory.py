@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from easel_gateway.directory import Demand, Endpoint, Entry
+from easel_crds.demand import Demand
+from easel_gateway.directory import Endpoint, Entry
 from support.builders import image_model
 
 MODEL_ID = "easel/demo"

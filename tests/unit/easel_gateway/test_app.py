@@ -18,8 +18,9 @@ import pytest
 from fastapi.openapi.models import OpenAPI
 from PIL import Image
 
+from easel_crds.demand import Demand
 from easel_gateway.app import create_app
-from easel_gateway.directory import Demand, Endpoint, Entry
+from easel_gateway.directory import Endpoint, Entry
 from easel_gateway.results import new_id
 from easel_gateway.results.folder import FolderStore
 from easel_gateway.settings import Settings

@@ -10,8 +10,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from easel_crds.demand import Demand
 from easel_gateway import waiting
-from easel_gateway.directory import Demand, Endpoint, Entry
+from easel_gateway.directory import Endpoint, Entry
 from easel_gateway.settings import Settings
 from easel_gateway.waiting import ROOM, WaitingRoom
 from easel_http.errors import ApiError, Busy, NotFound, Unavailable

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
+from easel_crds.demand import Demand
 from easel_crds.imagemodel import ImageModel
-from easel_gateway.directory import Demand, Entry
+from easel_gateway.directory import Entry
 from easel_local.manifests import Manifests, Source
 from easel_local.supervisor import Row, Supervisor
 from easel_local.view import show, state_line, table
