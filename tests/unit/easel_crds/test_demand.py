@@ -21,7 +21,7 @@ def test_the_text_does_not_depend_on_the_order() -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "1", '{"x":[1,1]}', '{"a/x":[1]}', '{"a/x":[-1,0]}', '{"a/x":["1",0]}'])
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="JSON|counts|Expecting"):
+    with pytest.raises(ValueError, match=r"JSON|counts|Expecting"):
         from_annotation(text)
 
 
