@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field
 
@@ -37,18 +37,31 @@ class Reason(Documented):
     """Reasons of the conditions: stable words for tools; the message beside them is for people."""
 
     VALID = "Valid", "Accepted: nothing speaks against serving this model."
+    INVALID = "Invalid", "Not accepted: this version of Easel cannot read the resource; the message names the field."
     DUPLICATE_MODEL_ID = "DuplicateModelId", "Not accepted: an older ImageModel has the same modelId."
     PROFILE_NOT_FOUND = "ProfileNotFound", "Not accepted: no RuntimeProfile has the name in spec.profile."
     NOT_OWNED = "NotOwned", "Not accepted: an object with the name of a child belongs to somebody else."
     PAUSED = "Paused", "spec.paused is true: nothing is started, stopped or changed."
     SCALED_TO_ZERO = "ScaledToZero", "Ready: on demand, and nobody asks; the first request starts it."
+    NOT_STARTED = "NotStarted", "No runtime is wanted at present."
     STARTING = "Starting", "A runtime is starting or loading the model."
+    PODS_REFUSED = (
+        "PodsRefused",
+        "The API server refused the runtime's pods (quota, admission); the message is its own.",
+    )
     NO_FITTING_NODE = "NoFittingNode", "No node has a free NVIDIA GPU that is large enough; the message says why."
+    CANNOT_START = "CannotStart", "The node could not start the runtime's container; the message is the kubelet's."
+    SCHEDULED = "Scheduled", "Every wanted runtime has a node."
     DOWNLOADING = "Downloading", "The weights are on their way; the message says how far."
+    CACHED = "Cached", "The weights have been read."
     LOAD_FAILED = "LoadFailed", "The runtime could not load the model; the message is its own."
     CRASHED = "Crashed", "The runtime ended by itself; the message has its exit code and last words."
+    LOADED = "Loaded", "At least one runtime has the model in memory."
     SERVING = "Serving", "At least one runtime answers requests."
-    NOT_STARTED = "NotStarted", "No runtime is wanted at present."
+
+
+FAILURES: Final = frozenset({Reason.PODS_REFUSED, Reason.CANNOT_START, Reason.LOAD_FAILED, Reason.CRASHED})
+"""Reasons for which waiting is in vain: gateways refuse requests at once. A node may yet come, so that is none."""
 
 
 class Condition(Resource):

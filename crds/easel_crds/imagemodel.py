@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from easel_crds.conditions import Condition
@@ -213,6 +213,8 @@ class Metadata(BaseModel):
     """Unique over time; the API server's."""
     generation: int = 0
     """Counts the changes of spec; the API server's."""
+    creation_timestamp: Annotated[AwareDatetime | None, Field(alias="creationTimestamp")] = None
+    """When it was created; the API server's."""
 
 
 class ImageModel(Resource):

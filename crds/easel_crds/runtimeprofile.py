@@ -88,7 +88,7 @@ class Cache(Resource):
     persistent_volume_claim: Annotated[str, Field(max_length=253)] = ""
     """Name of a PersistentVolumeClaim in the ImageModel's namespace."""
     host_path: Annotated[str, Field(max_length=4096)] = ""
-    """Absolute path of a directory on each node."""
+    """Absolute path of a directory that exists on each node and that runtimes, which run as user 65532, can write."""
     size: Size = "50Gi"
     """Room for a node-local copy that lives as long as its pod, when neither of the others is set."""
 

@@ -35,3 +35,12 @@ def desired_replicas(spec: ImageModelSpec, need: Need, now: float) -> int:
         return spec.replicas
     recent = sum(now - last < spec.scaling.idle_seconds for last in need.last)
     return min(max(recent, spec.warm_replicas), spec.max_replicas)
+
+
+def next_release(spec: ImageModelSpec, need: Need, now: float) -> float | None:
+    """Seconds after which `desired_replicas` falls by time alone; None if it does not."""
+    if spec.replicas is not None:
+        return None
+    above = need.last[spec.warm_replicas : spec.max_replicas]
+    left = [last + spec.scaling.idle_seconds - now for last in above]
+    return min((seconds for seconds in left if seconds > 0), default=None)

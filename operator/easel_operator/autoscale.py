@@ -1,0 +1,73 @@
+"""How many replicas each model ought to have: demand and the memory of past need, turned into decisions."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from easel_crds.demand import Demand, ModelKey
+from easel_crds.imagemodel import ImageModelSpec
+from easel_operator.demands import Demands
+from easel_operator.pods import Pod
+from easel_operator.scaling import Need, desired_replicas, needed_replicas, next_release
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How many replicas, why, and until when this holds if nothing happens."""
+
+    replicas: int
+    reason: str
+    look_again: float | None
+    """Seconds after which time alone may change the decision; None: never."""
+
+
+@dataclass
+class _Memory:
+    need: Need
+    needed: int
+    """What was needed when last asked, which held until now."""
+
+
+class Autoscaler:
+    """Remembers when replicas were last needed. Times are those of one monotonic clock."""
+
+    def __init__(self, demands: Demands) -> None:
+        self._demands = demands
+        self._memories: dict[ModelKey, _Memory] = {}
+
+    def forget(self, key: ModelKey) -> None:
+        """The model is gone."""
+        self._memories.pop(key, None)
+
+    def decide(self, key: ModelKey, spec: ImageModelSpec, current: int, pods: Iterable[Pod], now: float) -> Decision:
+        """What `key` ought to have at `now`; `current` is what its Deployment asks for."""
+        demand = self._demands.of(key, now)
+        needed = needed_replicas(spec, demand.requests)
+        if any(pod.loading for pod in pods):
+            # Its load is paid for; whether it is still needed is asked when it is ready.
+            needed = max(needed, min(current, spec.max_replicas))
+        # What runs when the operator starts was needed a moment ago, for all it knows.
+        memory = self._memories.setdefault(key, _Memory(Need(), needed=current))
+        memory.need = memory.need.noted(max(needed, memory.needed), now)
+        memory.needed = needed
+        replicas = desired_replicas(spec, memory.need, now)
+        return Decision(
+            replicas=replicas,
+            reason=_reason(spec, demand, replicas, current),
+            look_again=min(
+                filter(None, (next_release(spec, memory.need, now), self._demands.expires(key, now))), default=None
+            ),
+        )
+
+
+def _reason(spec: ImageModelSpec, demand: Demand, replicas: int, current: int) -> str:
+    """Why there ought to be `replicas` and not `current`, in plain words."""
+    if spec.replicas is not None:
+        return "spec.replicas pins the number"
+    if replicas < current:
+        if replicas == spec.max_replicas:
+            return "maxReplicas allows no more"
+        return f"no more were needed for {spec.scaling.idle_seconds} seconds"
+    if replicas == spec.warm_replicas:
+        return "warmReplicas asks for it"
+    in_flight, waiting = demand.in_flight, demand.waiting
+    return f"{in_flight} requests in flight and {waiting} waiting, {spec.scaling.target_in_flight} for each replica"
