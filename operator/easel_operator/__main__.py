@@ -24,6 +24,7 @@ def main() -> None:
     except ValidationError as error:
         sys.exit(f"settings: {error}")
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it tells of every event that it has passed on
     try:
         asyncio.run(_run(settings))
     except ApiError as error:
