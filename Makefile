@@ -23,8 +23,9 @@ demo: .venv/ready ## Serve the demo model on http://127.0.0.1:8080: no GPU, no n
 	@$(BIN)/easel up examples/demo.yaml
 
 .PHONY: test
-test: check ## Everything: check, unit, contract, and end-to-end on this machine
-	$(BIN)/pytest tests --ignore=tests/repository
+test: check ## Everything: check, unit, contract, end-to-end on this machine and on a real cluster
+	$(BIN)/pytest tests --ignore=tests/repository --ignore=tests/cluster
+	@$(MAKE) --no-print-directory e2e
 
 .PHONY: check
 check: .venv/ready ## Format, lint, types, import rules, sizes, stale CRDs, docs
@@ -41,6 +42,18 @@ unit: .venv/ready ## The quick tests alone
 .PHONY: local
 local: .venv/ready ## End-to-end on this machine: real processes, real HTTP, a real pipeline
 	$(BIN)/pytest tests/local
+
+.PHONY: e2e
+e2e: .venv/ready ## End-to-end on a real cluster, started here; EASEL_E2E_CLUSTER=1: on the one that KUBECONFIG names
+	@PYTHONPATH=tests $(BIN)/python -m testbed suite $(E2E)
+
+.PHONY: cluster
+cluster: .venv/ready ## A shell in a real cluster with Easel's images, gone when it ends
+	@PYTHONPATH=tests $(BIN)/python -m testbed shell
+
+.PHONY: images
+images: .venv/ready ## Build the container images as OCI archives, without a registry
+	@PYTHONPATH=tests $(BIN)/python -m testbed.images
 
 .PHONY: format
 format: .venv/ready ## Put the code into its form

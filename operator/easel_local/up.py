@@ -3,23 +3,20 @@
 import asyncio
 import logging
 import os
-import resource
-import signal
 import socket
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import uvicorn
-from fastapi import FastAPI
 from rich.console import Console
 from watchfiles import awatch
 
 from easel_gateway.app import create_app
 from easel_gateway.results.folder import FolderStore
+from easel_gateway.server import allow_many_connections, listen, new_server, on_signals, until_told_to_stop
 from easel_gateway.settings import Settings
 from easel_local import documents, manifests, view
 from easel_local.documents import Finding
@@ -29,8 +26,6 @@ from easel_local.supervisor import Supervisor
 _log = logging.getLogger(__name__)
 _DRAIN_SECONDS: Final = 30
 """Time for requests in work to end after the first Ctrl-C; the second one does not wait."""
-_HEAD_BYTES: Final = 64 << 10
-"""Most bytes of a request's line and headers."""
 _REREAD_MILLISECONDS: Final = 2000
 """Files are read again this often even if no change was seen: not every file system tells."""
 
@@ -50,14 +45,6 @@ class NothingToServe(Exception):
     """The files hold no valid ImageModel, or the address cannot be had."""
 
 
-class _Server(uvicorn.Server):
-    """A server that leaves signals to `up`, which has more to end than this."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 async def up(options: Options, console: Console) -> None:
     """Serve the models in the files until a signal (SIGINT, SIGTERM, SIGHUP).
 
@@ -69,7 +56,7 @@ async def up(options: Options, console: Console) -> None:
     _tell(findings)
     if not found.models:
         raise NothingToServe("there is no valid ImageModel in the files")
-    _allow_many_connections()
+    allow_many_connections()
     results = FolderStore(options.results, options.settings.result_seconds)
     try:
         results.prepare()
@@ -79,17 +66,17 @@ async def up(options: Options, console: Console) -> None:
         supervisor = Supervisor(Path(folder))
         supervisor.declare(found)
         gateway = create_app(options.settings, supervisor, results)
-        server = _server(gateway)
+        server = new_server(gateway, _DRAIN_SECONDS)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="gateway")
         reconciling = asyncio.create_task(supervisor.run(), name="supervisor")
         watching = asyncio.create_task(_reread(found, seen, options.files, supervisor), name="files")
         showing = asyncio.create_task(view.show(supervisor, console), name="view")
         try:
             _say_how_to_call(found, options, listening.getsockname()[1], console)
-            await _until_told_to_stop({serving, reconciling, watching, showing})
+            await until_told_to_stop({serving, reconciling, watching, showing})
         finally:
             _log.info("stopping; once more to stop at once")
-            _on_signals(lambda: _hurry(server, reconciling, supervisor))
+            on_signals(lambda: _hurry(server, reconciling, supervisor))
             await _ended(watching, showing)
             # First the callers, then the processes that work for them.
             gateway.state.waiting.close()
@@ -99,55 +86,14 @@ async def up(options: Options, console: Console) -> None:
             await supervisor.stop()
 
 
-def _server(gateway: FastAPI) -> uvicorn.Server:
-    return _Server(
-        uvicorn.Config(
-            gateway,
-            http="h11",  # the one that bounds the head of a request
-            h11_max_incomplete_event_size=_HEAD_BYTES,
-            log_config=None,
-            ws="none",
-            access_log=False,
-            timeout_graceful_shutdown=_DRAIN_SECONDS,
-            server_header=False,
-        )
-    )
-
-
-def _allow_many_connections() -> None:
-    """As many open files as the system allows; the usual 1024 are soon used up by callers who wait."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS names no number
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
 def _listen(options: Options) -> socket.socket:
     try:
-        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-        return socket.create_server((options.host, options.port), family=family, backlog=2048)
+        return listen(options.host, options.port)
     except OSError as error:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise NothingToServe(
             f"cannot listen on {options.host}:{options.port}: {why}; choose another with --port or --host"
         ) from error
-
-
-async def _until_told_to_stop(tasks: set[asyncio.Task[None]]) -> None:
-    """Return at the first signal; raise what one of `tasks`, which never end by themselves, failed with."""
-    told = asyncio.Event()
-    _on_signals(told.set)
-    waiting = asyncio.create_task(told.wait())
-    done, _ = await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    for task in done:
-        task.result()
-
-
-def _on_signals(call: Callable[[], None]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_IGN:  # by nohup, say
-            continue
-        asyncio.get_running_loop().add_signal_handler(number, call)
 
 
 def _hurry(server: uvicorn.Server, reconciling: asyncio.Task[None], supervisor: Supervisor) -> None:

@@ -24,7 +24,8 @@ _log = logging.getLogger(__name__)
 def create_app(settings: Settings, directory: Directory, results: ResultStore) -> FastAPI:
     """The application. `/docs` is served from its own files and asks no other host.
 
-    Its `state.waiting` is the waiting room, to be closed by whoever is about to stop the server.
+    Its `state.waiting` is the waiting room, to be closed by whoever is about to stop the server; its `state.ready` is
+    what `/readyz` says, true unless whoever runs the server knows better.
     """
     waiting = WaitingRoom(directory, settings)
 
@@ -43,6 +44,7 @@ def create_app(settings: Settings, directory: Directory, results: ResultStore) -
     app.state.settings = settings
     app.state.directory = directory
     app.state.waiting = waiting
+    app.state.ready = True
     app.include_router(livepeer.router)
     app.include_router(models.router)
     app.include_router(health.router)

@@ -1,9 +1,12 @@
 """Settings of the gateway, read once at start-up (variables `EASEL_GATEWAY_...`) and passed down."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from easel_crds.metadata import GATEWAY_PORT
 
 
 class Settings(BaseSettings):
@@ -29,3 +32,34 @@ class Settings(BaseSettings):
     """Longest work of a runtime on one request."""
     result_seconds: Annotated[float, Field(gt=0)] = 3600
     """How long a result can be fetched."""
+
+
+class ServerSettings(Settings):
+    """What `python -m easel_gateway` reads beside; `easel up` has options in their place."""
+
+    host: str = "0.0.0.0"  # noqa: S104 (a pod's own address)
+    """Address to listen on."""
+    port: Annotated[int, Field(ge=0, le=65535)] = GATEWAY_PORT
+    """TCP port to listen on; 0: any."""
+    results: Path = Path("/var/lib/easel/results")
+    """Folder for results."""
+    leave_seconds: Annotated[float, Field(ge=0)] = 5
+    """Time after SIGTERM in which requests are taken as before: until then some proxy may not know that this gateway
+    is about to end."""
+    drain_seconds: Annotated[int, Field(ge=0)] = 120
+    """Time for requests in work to end after that."""
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    """Least level that is logged."""
+
+
+class Pod(BaseSettings):
+    """The pod that this process runs in, by which its Lease is named (variables `POD_...`, from the downward API)."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="POD_", use_attribute_docstrings=True)
+
+    name: Annotated[str, Field(min_length=1)]
+    """metadata.name."""
+    namespace: Annotated[str, Field(min_length=1)]
+    """metadata.namespace."""
+    uid: Annotated[str, Field(min_length=1)]
+    """metadata.uid."""

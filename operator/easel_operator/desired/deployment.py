@@ -20,6 +20,9 @@ USER: Final = 65532
 _GRACE_MARGIN: Final = 10
 """Seconds that the kubelet waits longer than the runtime, so that it ends by itself."""
 
+_TERMINATION_LOG: Final = "/dev/termination-log"
+"""Where a runtime leaves the reason for its end, and the kubelet looks for it."""
+
 _TOKEN: Final = "HF_TOKEN"  # noqa: S105 (a name, not a secret)
 
 
@@ -106,6 +109,7 @@ def _container(model: ImageModel, profile: RuntimeProfile, default_image: str) -
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
+        "terminationMessagePath": _TERMINATION_LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 (a volume of the pod's own)
@@ -121,6 +125,7 @@ def _environment(model: ImageModel, profile: RuntimeProfile) -> list[dict[str, A
         "XDG_CACHE_HOME": CACHE_PATH,
         **runtime_environment(model, profile),
         Env.PORT: str(RUNTIME_PORT),
+        Env.TERMINATION_LOG: _TERMINATION_LOG,
     }
     environment: list[dict[str, Any]] = [{"name": str(name), "value": value} for name, value in variables.items()]
     if profile.spec.hub_token is not None:

@@ -1,0 +1,90 @@
+"""`python -m easel_gateway`: the gateway in a pod, with the API server as its directory."""
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+
+from fastapi import FastAPI
+from pydantic import ValidationError
+
+from easel_gateway.app import create_app
+from easel_gateway.cluster.directory import ClusterDirectory
+from easel_gateway.cluster.kube import ENDPOINT_SLICES, IMAGE_MODELS, KubeError, connected
+from easel_gateway.cluster.lease import DemandLease
+from easel_gateway.cluster.mirror import Mirror
+from easel_gateway.results.folder import FolderStore
+from easel_gateway.server import allow_many_connections, listen, new_server, on_signals, until_told_to_stop
+from easel_gateway.settings import Pod, ServerSettings
+
+_log = logging.getLogger("easel_gateway")
+
+
+def main() -> None:
+    """Serve until SIGTERM; exit code 1 with a sentence if that cannot begin."""
+    try:
+        settings, pod = ServerSettings(), Pod()
+    except ValidationError as error:
+        prefix = "POD_" if error.title == Pod.__name__ else "EASEL_GATEWAY_"
+        sys.exit("\n".join(f"{prefix}{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()))
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    allow_many_connections()
+    results = FolderStore(settings.results, settings.result_seconds)
+    try:
+        results.prepare()
+        listening = listen(settings.host, settings.port)
+    except OSError as error:
+        sys.exit(f"easel-gateway: {error}")
+    with listening:
+        try:
+            asyncio.run(_serve(settings, pod, results, listening))
+        except KubeError as error:
+            sys.exit(f"easel-gateway: {error}")
+
+
+async def _serve(settings: ServerSettings, pod: Pod, results: FolderStore, listening: socket.socket) -> None:
+    async with connected() as kube:
+        lease = DemandLease(kube, pod)
+        directory = ClusterDirectory(lease.publish)
+        gateway = create_app(settings, directory, results)
+        gateway.state.ready = False
+        server = new_server(gateway, settings.drain_seconds)
+        serving = asyncio.create_task(server.serve(sockets=[listening]), name="gateway")
+        beside = {
+            asyncio.create_task(Mirror(kube, IMAGE_MODELS, directory.models).run(), name="models"),
+            asyncio.create_task(Mirror(kube, ENDPOINT_SLICES, directory.slices).run(), name="slices"),
+            asyncio.create_task(lease.run(), name="demand"),
+        }
+        _log.info("listening on port %d", listening.getsockname()[1])
+        opening = asyncio.create_task(_open(gateway, directory), name="opening")
+        try:
+            await until_told_to_stop({serving, *beside})
+            on_signals(lambda: os._exit(1))
+            opening.cancel()
+            gateway.state.ready = False
+            _log.info("stopping; once more to stop at once")
+            await asyncio.sleep(settings.leave_seconds)
+        finally:
+            # First the callers, then the demand that keeps the runtimes of those in work alive.
+            gateway.state.waiting.close()
+            server.should_exit = True
+            await asyncio.wait({serving})
+            for task in (opening, *beside):
+                task.cancel()
+            await asyncio.gather(opening, *beside, return_exceptions=True)
+            await lease.empty()
+
+
+async def _open(gateway: FastAPI, directory: ClusterDirectory) -> None:
+    """Let requests come once it is known which models there are."""
+    await directory.synced()
+    gateway.state.ready = True
+    _log.info("ready; %d models", len(directory.entries()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""A collection of the API server, followed: listed once, then watched, and listed again where the watch has gaps.
+
+What is known stays in force while the API server is away, and while it is listed again.
+"""
+
+import asyncio
+import logging
+import random
+from typing import Final, Protocol
+
+from easel_gateway.cluster.backoff import LONGEST_SECONDS, Backoff
+from easel_gateway.cluster.kube import Collection, Event, Json, Kube, KubeError
+
+_log = logging.getLogger(__name__)
+_PAGE: Final = 500
+"""Objects per answer to a list, so that no answer keeps the event loop busy for long."""
+_WATCH_SECONDS: Final = (240, 300)
+"""How long the API server may keep one watch open."""
+_SILENCE_SECONDS: Final = 75.0
+"""Longest silence on a watch: the API server sends a bookmark about every minute, so the connection may be dead."""
+
+Key = tuple[str, str]
+"""Namespace and name."""
+
+
+class Copy(Protocol):
+    """What takes in the objects of a collection."""
+
+    def put(self, document: Json) -> None:
+        """This is what the object is now."""
+
+    def drop(self, key: Key) -> None:
+        """There is no such object (any more)."""
+
+    def retain(self, keys: set[Key]) -> None:
+        """The collection was listed: there are these objects and no others."""
+
+
+class Mirror:
+    """Keeps a copy of a collection current."""
+
+    def __init__(
+        self, kube: Kube, collection: Collection, copy: Copy, *, silence_seconds: float = _SILENCE_SECONDS
+    ) -> None:
+        self._kube = kube
+        self._collection = collection
+        self._copy = copy
+        self._silence_seconds = silence_seconds
+        self._version = ""
+        self._away = False
+
+    async def run(self) -> None:
+        """Follow the collection until cancelled."""
+        backoff = Backoff()
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                if not self._version:
+                    self._version = await self._list()
+                await self._watch()
+            except KubeError as error:
+                if error.status:  # the connection is well, so it is this version that leads nowhere
+                    self._version = ""
+                self._note(error, loop.time() - began)
+            await asyncio.sleep(backoff.pause(loop.time() - began))
+
+    async def _list(self) -> str:
+        """Take in every object; returns the version from which to watch."""
+        keys: set[Key] = set()
+        query = self._collection.query(limit=str(_PAGE))
+        while True:
+            page = await self._kube.get(self._collection.path, query)
+            for document in page.get("items") or ():
+                keys.add(_key(document))
+                self._copy.put(document)
+            if more := page["metadata"].get("continue"):
+                query["continue"] = more
+                continue
+            self._copy.retain(keys)
+            return str(page["metadata"]["resourceVersion"])
+
+    async def _watch(self) -> None:
+        query = self._collection.query(
+            watch="true",
+            allowWatchBookmarks="true",
+            resourceVersion=self._version,
+            timeoutSeconds=str(random.randint(*_WATCH_SECONDS)),  # noqa: S311 (to spread the load)
+        )
+        async with self._kube.watch(self._collection.path, query, self._silence_seconds) as events:
+            self._note_well()
+            async for event in events:
+                self._take(event)
+                self._version = event.version
+
+    def _take(self, event: Event) -> None:
+        if event.type == "DELETED":
+            self._copy.drop(_key(event.object))
+        elif event.type != "BOOKMARK":
+            self._copy.put(event.object)
+
+    def _note(self, error: KubeError, lived: float) -> None:
+        """One line when the trouble begins; that a version is gone, or that a long watch is cut, is none."""
+        trouble = error.status != 410 and lived <= LONGEST_SECONDS
+        if trouble and not self._away:
+            self._away = True
+            _log.warning("%s cannot be followed, what is known stays in force: %s", self._collection, error)
+        else:
+            _log.debug("%s: %s", self._collection, error)
+
+    def _note_well(self) -> None:
+        if self._away:
+            self._away = False
+            _log.info("%s are followed again", self._collection)
+
+
+def _key(document: Json) -> Key:
+    metadata = document["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
