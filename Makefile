@@ -45,11 +45,11 @@ local: .venv/ready ## End-to-end on this machine: real processes, real HTTP, a r
 
 .PHONY: e2e
 e2e: .venv/ready ## End-to-end on a real cluster, started here; EASEL_E2E_CLUSTER=1: on the one that KUBECONFIG names
-	@PYTHONPATH=tests $(BIN)/python -m testbed suite $(E2E)
+	@PYTHONPATH=tests $(BIN)/python tests/cluster/suite.py $(E2E)
 
 .PHONY: cluster
 cluster: .venv/ready ## A shell in a real cluster with Easel's images, gone when it ends
-	@PYTHONPATH=tests $(BIN)/python -m testbed shell
+	@PYTHONPATH=tests $(BIN)/python tests/cluster/suite.py shell
 
 .PHONY: images
 images: .venv/ready ## Build the container images as OCI archives, without a registry

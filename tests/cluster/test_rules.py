@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.kubectl import Namespace, Refused, kubectl
+from support.kubectl import Namespace, Refused
 from support.rule_cases import Case, cases
 
 _CASES = tuple(cases())

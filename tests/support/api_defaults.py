@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from decimal import Decimal
+from math import ceil
 from typing import Any
 
 from easel_crds.quantity import parse_quantity
@@ -79,7 +80,7 @@ def canonical(quantity: str) -> str:
     power = 0
     while value and value % step == 0 and power + 1 < len(suffixes):
         value, power = value / step, power + 1
-    return f"{value:f}{suffixes[power]}"
+    return f"{ceil(value)}{suffixes[power]}" if value else "0"
 
 
 _DECIMAL = ("m", "", "k", "M", "G", "T", "P", "E")

@@ -96,7 +96,7 @@ class KubeApi:
 
     def put(self, path: str, document: Json) -> Json:
         """Create or change an object; its metadata get what the API server gives."""
-        metadata = {"namespace": "default", "uid": f"uid-of-{document['metadata']['name']}", "generation": 1}
+        metadata: Json = {"namespace": "default", "uid": f"uid-of-{document['metadata']['name']}", "generation": 1}
         metadata |= {"creationTimestamp": BORN, **document["metadata"], "resourceVersion": str(self._next())}
         stored = {**document, "metadata": metadata}
         key = metadata["namespace"], metadata["name"]

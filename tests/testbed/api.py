@@ -5,7 +5,7 @@ import json
 import os
 import ssl
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from testbed import network
@@ -38,6 +38,14 @@ def apply(state: State, objects: Iterable[Mapping[str, Any]]) -> None:
 def create(state: State, objects: Iterable[Mapping[str, Any]]) -> None:
     """Creates objects, Nodes with their status."""
     kubectl(state, "create", "-f", "-", given=_list(objects))
+
+
+def remove_nodes(state: State, names: Sequence[str]) -> None:
+    """Removes Nodes and, without waiting for what cannot answer any more, the pods that are bound to them."""
+    kubectl(state, "delete", "nodes", *names, "--ignore-not-found", "--wait=false")
+    pods = json.loads(kubectl(state, "get", "pods", "--all-namespaces", "--output=json"))["items"]
+    if bound := [pod for pod in pods if pod["spec"].get("nodeName") in names]:
+        kubectl(state, "delete", "--force", "--wait=false", "--ignore-not-found", "-f", "-", given=_list(bound))
 
 
 def _list(objects: Iterable[Mapping[str, Any]]) -> str:

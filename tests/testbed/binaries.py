@@ -22,12 +22,13 @@ _STRIPPED: Final = "-s -w"
 _PROGRAMS: Final = Path(__file__).parent / "programs"
 _KUBERNETES: Final = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
 _STAGED: Final = (
-    "api apiextensions-apiserver apimachinery apiserver cli-runtime client-go cloud-provider cluster-bootstrap "
-    "code-generator component-base component-helpers controller-manager cri-api cri-client cri-streaming "
-    "csi-translation-lib dynamic-resource-allocation endpointslice externaljwt kms kube-aggregator "
-    "kube-controller-manager kube-proxy kube-scheduler kubectl kubelet metrics mount-utils pod-security-admission "
-    "sample-apiserver sample-cli-plugin sample-controller streaming"
-).split()
+    "api", "apiextensions-apiserver", "apimachinery", "apiserver", "cli-runtime", "client-go", "cloud-provider",
+    "cluster-bootstrap", "code-generator", "component-base", "component-helpers", "controller-manager",
+    "cri-api", "cri-client", "cri-streaming", "csi-translation-lib", "dynamic-resource-allocation",
+    "endpointslice", "externaljwt", "kms", "kube-aggregator", "kube-controller-manager", "kube-proxy",
+    "kube-scheduler", "kubectl", "kubelet", "metrics", "mount-utils", "pod-security-admission",
+    "sample-apiserver", "sample-cli-plugin", "sample-controller", "streaming",
+)  # fmt: skip
 """Modules that Kubernetes' own go.mod replaces by folders, which another module has to replace by versions."""
 
 
@@ -194,7 +195,11 @@ def _installed(package: str) -> Callable[[Go, Path], None]:
 def _kwok(go: Go, folder: Path) -> None:
     _installed(f"sigs.k8s.io/kwok/cmd/kwok@v{versions.KWOK}")(go, folder)
     stages = _module(f"sigs.k8s.io/kwok@v{versions.KWOK}") / "kustomize/stage"
-    chosen = [path for kind in ("node/fast", "node/heartbeat-with-lease", "pod/fast") for path in stages.glob(f"{kind}/*.yaml")]
+    chosen = [
+        path
+        for kind in ("node/fast", "node/heartbeat-with-lease", "pod/fast")
+        for path in stages.glob(f"{kind}/*.yaml")
+    ]
     documents = [path.read_text() for path in sorted(chosen) if "kind: Stage" in path.read_text()]
     (folder / "stages.yaml").write_text("\n---\n".join(documents))
 

@@ -28,9 +28,7 @@ def make_authority(folder: Path) -> None:
     signer = ec.generate_private_key(ec.SECP256R1())
     (folder / "service-accounts.key").write_bytes(_pem(signer))
     (folder / "service-accounts.pub").write_bytes(
-        signer.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        signer.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
 
 

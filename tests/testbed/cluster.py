@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from testbed import karpenter, nodes, simulated
+from testbed.api import remove_nodes
 from testbed.daemons import Failed
 from testbed.karpenter import InstanceType, node_pool
-from testbed.state import Mount, NodeFolder, NodeSpec, State
+from testbed.state import SETTINGS, Mount, NodeFolder, NodeSpec, State
 
 __all__ = ["Cluster", "Failed", "InstanceType", "Mount", "NodeSpec", "node_pool"]
 
@@ -27,10 +28,11 @@ class Cluster:
     @classmethod
     def current(cls) -> Self:
         """The cluster inside which this process runs."""
-        root = os.environ.get("EASEL_TESTBED")
-        if not root:
+        # The suite's tests are run without EASEL_* variables, but kubectl's they have.
+        named = os.environ.get("EASEL_TESTBED") or Path(os.environ.get("KUBECONFIG", "")).parent
+        if not (Path(named) / SETTINGS).is_file():
             raise Failed("there is no cluster here: start with `python -m testbed run -- COMMAND`")
-        return cls(State(Path(root)))
+        return cls(State(Path(named)))
 
     def add_node(self, spec: NodeSpec) -> None:
         """Adds a real node and returns when pods can run there."""
@@ -64,7 +66,7 @@ class Cluster:
 
     def remove_simulated(self, names: Sequence[str]) -> None:
         """Removes such nodes, and what was bound to them."""
-        simulated.remove_simulated(self.state, names)
+        remove_nodes(self.state, names)
 
     def start_karpenter(
         self, types: Iterable[InstanceType], node_pools: Sequence[dict[str, Any]] | None = None

@@ -7,7 +7,6 @@ from typing import Any, Final
 from testbed import certificates, network
 from testbed.api import SERVER, answers, kubectl
 from testbed.daemons import Daemon, start, wait_until
-
 from testbed.state import State
 
 _ETCD: Final = "http://127.0.0.1:2379"
@@ -126,6 +125,7 @@ def controller_flags(state: State) -> list[str]:
         "--allocate-node-cidrs=false",
         "--node-monitor-period=2s",
         "--node-monitor-grace-period=24s",
+        f"--flex-volume-plugin-dir={state.root}/volume-plugins",  # by default one of this machine's folders
         f"--root-ca-file={folder}/ca.crt",
         f"--service-account-private-key-file={folder}/service-accounts.key",
         f"--cluster-signing-cert-file={folder}/ca.crt",

@@ -38,7 +38,16 @@ def make(folder: Path) -> Path:
         raise NoBase("debootstrap is missing: apt-get install debootstrap")
     root, tar, log = folder / "root", folder / "base.tar", folder / "debootstrap.log"
     # Mounts of its own: debootstrap leaves some behind when it is killed, and the folder must be removable.
-    command = ["unshare", "--mount", "debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}", SUITE, str(root), _mirror()]
+    command = [
+        "unshare",
+        "--mount",
+        "debootstrap",
+        "--variant=minbase",
+        f"--include={','.join(_PACKAGES)}",
+        SUITE,
+        str(root),
+        _mirror(),
+    ]
     with log.open("wb") as output:
         done = subprocess.run(command, stdout=output, stderr=output, check=False)
     if done.returncode:

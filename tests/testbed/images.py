@@ -141,10 +141,10 @@ def _build_in(folder: Path, image: Image) -> None:
         "VERSION": __version__,
         "REQUIREMENTS": image.lock,
         "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": "/wheels",
+        "PIP_FIND_LINKS": "/mnt",
     }
     _buildah(
-        *("build", "--isolation=chroot", "--layers", "--pull-never", f"--volume={packages}:/wheels:ro"),
+        *("build", "--isolation=chroot", "--layers", "--pull-never", f"--volume={packages}:/mnt:ro"),
         *(f"--build-arg={name}={value}" for name, value in arguments.items()),
         *(f"--tag={image.reference}", f"--file={context / DOCKERFILES[image.name]}", str(context)),
     )

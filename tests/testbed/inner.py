@@ -17,7 +17,7 @@ from testbed.control_plane import make_certificates, start_control_plane, wait_f
 from testbed.daemons import Daemon, Failed
 from testbed.scratch_image import write_image
 from testbed.services import start_services, write_resolv_conf
-from testbed.state import NodeSpec, Settings, State
+from testbed.state import SETTINGS, NodeSpec, Settings, State
 
 RUNTIME_USER = 65532
 """As which the pods of this project run."""
@@ -48,7 +48,7 @@ class Plan:
 def main(plan: Plan) -> int:
     """The exit code of the command, or 1 when the cluster did not start."""
     for descriptor in plan.held:
-        os.set_inheritable(descriptor, False)
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - the standard library's own
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     started = time.monotonic()
     state = State(Path(plan.folder))
@@ -70,7 +70,7 @@ def _prepare(state: State, settings: Settings) -> None:
     for folder in ("logs", "nodes", "networks", "bin", "shared"):
         (state.root / folder).mkdir()
     os.chown(state.shared, RUNTIME_USER, RUNTIME_USER)
-    (state.root / "settings.json").write_text(settings.to_json())
+    (state.root / SETTINGS).write_text(settings.to_json())
     for name, path in binaries.programs().items():
         (state.programs / name).symlink_to(path)
     network.make_bridge()

@@ -4,22 +4,27 @@ import fcntl
 import os
 import select
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
 PREFIX: Final = "easel-testbed-"
 """Of the names of the folder and of the cgroups."""
+_PLACE: Final = Path("/tmp")  # noqa: S108 - whatever TMPDIR says, so that every run sees the others'
 _SECONDS: Final = 20.0
 
 
 def claim_folder() -> tuple[Path, int]:
     """A new folder for a cluster, and a lock on it that lasts as long as any process holds the descriptor."""
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    lock = os.open(folder, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    return folder, lock
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_PLACE))
+        lock = os.open(folder, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():  # between those two, another start may have taken it for that of a dead run
+            return folder, lock
+        os.close(lock)
 
 
 def run_of(folder: Path) -> str:
@@ -50,24 +55,27 @@ def remove(folder: Path, seconds: float = _SECONDS) -> bool:
 def remove_of_dead_runs() -> None:
     """Removes what clusters have left whose janitor was killed too."""
     names = {path.name for hierarchy in _hierarchies() for path in hierarchy.glob(f"{PREFIX}*")}
-    place = Path(tempfile.gettempdir())
-    for folder in {*place.glob(f"{PREFIX}*"), *(place / name for name in names)}:
-        if not _is_held(folder):
-            remove(folder, seconds=0)
+    for folder in {*_PLACE.glob(f"{PREFIX}*"), *(_PLACE / name for name in names)}:
+        with _lock_of(folder) as is_dead:
+            if is_dead:
+                remove(folder, seconds=0)
 
 
-def _is_held(folder: Path) -> bool:
+@contextmanager
+def _lock_of(folder: Path) -> Iterator[bool]:
+    """Whether no process holds the lock on a cluster's folder any more; if so, this one does meanwhile."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:
-        return False
+        yield True
+        return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
     except BlockingIOError:
-        return True
+        yield False
     finally:
         os.close(handle)
-    return False
 
 
 def _hierarchies() -> list[Path]:

@@ -17,7 +17,7 @@ KERNEL: Final = {
     "kernel/keys/root_maxkeys": "1000000",
     "kernel/keys/root_maxbytes": "25000000",
 }
-"""What a kubelet sets in /proc/sys. It finds it set already, in files over the real ones: this machine stays as it is."""
+"""What a kubelet sets in /proc/sys. It finds it set, in files over the real ones, so this machine stays as it is."""
 
 _CRI: Final = '[plugins."io.containerd.grpc.v1.cri"'
 
@@ -26,6 +26,8 @@ def containerd(cni_programs: str) -> str:
     """containerd's config.toml, in the form that 1.6 and later read."""
     return f"""\
 version = 2
+[plugins."io.containerd.internal.v1.opt"]
+  path = "/run/containerd/opt"
 {_CRI}]
   sandbox_image = "{PAUSE_IMAGE}"
   restrict_oom_score_adj = true
@@ -44,8 +46,12 @@ version = 2
 
 def pod_network(index: int) -> dict[str, Any]:
     """How pods are connected: a cable each (a bridge would need help of the kernel for Services), and host ports."""
-    addresses = {"type": "host-local", "ranges": [[{"subnet": network.pod_range(index)}]]}
-    addresses |= {"routes": [{"dst": "0.0.0.0/0"}], "dataDir": "/run/cni-addresses"}  # type: ignore[dict-item]
+    addresses: dict[str, Any] = {
+        "type": "host-local",
+        "ranges": [[{"subnet": network.pod_range(index)}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
+        "dataDir": "/run/cni-addresses",
+    }
     return {
         "cniVersion": "0.4.0",
         "name": "testbed",
@@ -78,6 +84,7 @@ def kubelet(spec: NodeSpec, certificates: str, cgroup: str, resolv_conf: str) ->
         # The disk is this machine's memory, of which others use some too.
         "evictionHard": {"memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%"},
         "imageGCHighThresholdPercent": 100,
+        "volumePluginDir": "/run/volume-plugins",
         # What follows belongs to a machine of its own, which this is not.
         "featureGates": {"KubeletInUserNamespace": True},
         "makeIPTablesUtilChains": False,

@@ -74,9 +74,10 @@ def _bind(source: Path, target: Path, *then: str) -> None:
         subprocess.run(["mount", "-o", options, target], check=True)
 
 
-def _import(archive: str) -> subprocess.Popen[bytes]:
-    command = ["ctr", "--namespace=k8s.io", "images", "import", archive]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+def _import(archives: list[str]) -> subprocess.Popen[bytes]:
+    """One after the other, so that layers which several have are unpacked once."""
+    loop = 'for archive; do ctr --namespace=k8s.io images import "$archive" || exit; done'
+    return subprocess.Popen(["sh", "-c", loop, "sh", *archives], stdout=subprocess.DEVNULL)
 
 
 def _start_programs(state: State, node: NodeFolder, cgroup: str) -> None:
@@ -85,7 +86,7 @@ def _start_programs(state: State, node: NodeFolder, cgroup: str) -> None:
     config.write_text(node_config.containerd(_CNI_PROGRAMS))
     containerd = start("containerd", ["containerd", f"--config={config}"], logs)
     wait_until("containerd is ready", Path(node_config.CONTAINERD_SOCKET).exists, containerd)
-    importing = {archive: _import(archive) for archive in (str(state.root / "pause.tar"), *state.settings.images)}
+    importing = _import([str(state.root / "pause.tar"), *state.settings.images])
     wait_until("The API server is ready", lambda: answers(state, "/readyz"), interval=0.2)
     folder = str(state.certificates)
     config = node.root / "kubelet.json"
@@ -100,9 +101,8 @@ def _start_programs(state: State, node: NodeFolder, cgroup: str) -> None:
     start("kube-proxy", [state.programs / "kube-proxy", f"--config={config}"], logs)
     if spec.gpus:
         start("gpus", [state.programs / "gpus", f"--node={spec.name}", f"--file={node.gpus}"], logs)
-    for archive, process in importing.items():
-        if process.wait():
-            raise Failed(f"containerd did not take in {archive}")
+    if importing.wait():
+        raise Failed("containerd did not take in the images")
     # Only now can pods start, and the kubelet says that the node is ready.
     connecting = node.root / "pods.conflist"
     connecting.write_text(json.dumps(node_config.pod_network(index)))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed import certificates, leftovers, network
-from testbed.api import kubectl
+from testbed.api import kubectl, remove_nodes
 from testbed.control_plane import issue_kubeconfig
 from testbed.daemons import Daemon, Failed, running, start, wait_until
 from testbed.node_init import cgroup_of, logs_of
@@ -62,7 +62,7 @@ def switch_on(state: State, node: NodeFolder) -> Daemon:
     logs = logs_of(state, node.name)
     logs.mkdir(parents=True, exist_ok=True)
     namespaces = ["--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc"]
-    program = [sys.executable, "-m", "testbed.node_init", state.root, node.name]
+    program = [sys.executable, "-m", "testbed.node_init", str(state.root), node.name]
     variables = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[1]))
     return start("node", ["nsenter", f"--net={node.network}", "unshare", *namespaces, *program], logs, variables)
 
@@ -134,9 +134,7 @@ def kill(state: State, node: NodeFolder) -> None:
 def remove(state: State, node: NodeFolder) -> None:
     """Kills a node and removes it, and the pods that ran there, from the API."""
     kill(state, node)
-    kubectl(state, "delete", "node", node.name, "--ignore-not-found")
-    pods = ["--all-namespaces", f"--field-selector=spec.nodeName={node.name}", "--force", "--grace-period=0"]
-    kubectl(state, "delete", "pods", *pods)
+    remove_nodes(state, [node.name])
     shutil.rmtree(node.root)
     shutil.rmtree(logs_of(state, node.name))
 

@@ -14,6 +14,8 @@ from testbed.state import Mount, NodeSpec, Settings
 
 _PACKAGE_PATH = str(Path(__file__).parents[1])
 
+_NAMESPACES = ("unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc")
+
 
 def prepare() -> None:
     """Builds and installs what is missing. Raises CannotHere or BuildFailed."""
@@ -51,8 +53,7 @@ def _stand_by(plan: Plan) -> int:
     for name in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(name, lambda *_: None)
     process = subprocess.Popen(
-        ["setpriv", "--pdeathsig=KILL", "unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--fork"]
-        + ["--kill-child", "--mount-proc", sys.executable, "-m", "testbed.inner", plan.to_json()],
+        ["setpriv", "--pdeathsig=KILL", *_NAMESPACES, sys.executable, "-m", "testbed.inner", plan.to_json()],
         env=_environment(),
         pass_fds=plan.held,
     )

@@ -65,8 +65,10 @@ def _install_packages() -> None:
         raise CannotHere(f"these programs are missing, and there is no apt-get to install them: {', '.join(absent)}")
     sys.stderr.write(f"testbed: installing {' '.join(absent)}\n")
     quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-    for step in (["update"], ["install", "--yes", "--no-install-recommends", *absent]):
-        done = subprocess.run(["apt-get", "-qq", *step], env=quiet, capture_output=True, text=True, check=False)
+    # Without an update the index may be too old, or, in a small image, not there; with one that fails it may still do.
+    subprocess.run(["apt-get", "-qq", "update"], env=quiet, capture_output=True, check=False)
+    install = ["apt-get", "-qq", "install", "--yes", "--no-install-recommends", *absent]
+    done = subprocess.run(install, env=quiet, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise CannotHere(f"apt-get could not install {', '.join(absent)}: {said}")
@@ -78,7 +80,8 @@ def _check_kernel() -> None:
     rules = subprocess.run(["unshare", "--net", "nft", "add table ip easel"], capture_output=True, check=False)
     if rules.returncode:
         raise CannotHere("the kernel has no nftables, which Services need")
-    subprocess.run(["modprobe", "--quiet", "overlay"], check=False) if shutil.which("modprobe") else None
+    if shutil.which("modprobe"):
+        subprocess.run(["modprobe", "--quiet", "overlay"], check=False)
     if "\toverlay\n" not in Path("/proc/filesystems").read_text():
         raise CannotHere("the kernel has no overlay file system, which containers need")
     if not cgroup_controllers() >= {"cpu", "memory", "pids"}:

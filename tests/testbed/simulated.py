@@ -48,14 +48,6 @@ def add_simulated(state: State, specs: Sequence[NodeSpec], capacity: Mapping[str
     wait_until(f"{len(names)} simulated nodes are ready", ready, *daemons, seconds=seconds, interval=0.2)
 
 
-def remove_simulated(state: State, names: Sequence[str]) -> None:
-    """Removes such nodes, and what was bound to them."""
-    kubectl(state, "delete", "nodes", *names, "--ignore-not-found")
-    for name in names:
-        chosen = ["--all-namespaces", f"--field-selector=spec.nodeName={name}"]
-        kubectl(state, "delete", "pods", *chosen, "--force", "--grace-period=0")
-
-
 def node_object(spec: NodeSpec, capacity: Mapping[str, str]) -> dict[str, Any]:
     """The Node; `capacity` in Kubernetes' quantities, over CAPACITY."""
     amounts = {**CAPACITY, **capacity} | ({GPU: str(spec.gpus)} if spec.gpus else {})

@@ -3,8 +3,10 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Final
 
-GPU = "nvidia.com/gpu"
+GPU: Final = "nvidia.com/gpu"
+SETTINGS: Final = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class State:
 
     @property
     def settings(self) -> Settings:
-        return Settings.from_json((self.root / "settings.json").read_text())
+        return Settings.from_json((self.root / SETTINGS).read_text())
 
     @property
     def programs(self) -> Path:

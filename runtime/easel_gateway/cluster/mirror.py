@@ -18,6 +18,9 @@ _WATCH_SECONDS: Final = (240, 300)
 """How long the API server may keep one watch open."""
 _SILENCE_SECONDS: Final = 75.0
 """Longest silence on a watch: the API server sends a bookmark about every minute, so the connection may be dead."""
+_RELIST_SECONDS: Final = 1800.0
+"""After so long all is listed again: an API server restored from a backup may be behind a watch, and then says nothing.
+"""
 
 Key = tuple[str, str]
 """Namespace and name."""
@@ -40,13 +43,21 @@ class Mirror:
     """Keeps a copy of a collection current."""
 
     def __init__(
-        self, kube: Kube, collection: Collection, copy: Copy, *, silence_seconds: float = _SILENCE_SECONDS
+        self,
+        kube: Kube,
+        collection: Collection,
+        copy: Copy,
+        *,
+        silence_seconds: float = _SILENCE_SECONDS,
+        relist_seconds: float = _RELIST_SECONDS,
     ) -> None:
         self._kube = kube
         self._collection = collection
         self._copy = copy
         self._silence_seconds = silence_seconds
+        self._relist_seconds = relist_seconds
         self._version = ""
+        self._listed_at = float("-inf")
         self._away = False
 
     async def run(self) -> None:
@@ -56,8 +67,9 @@ class Mirror:
         while True:
             began = loop.time()
             try:
-                if not self._version:
+                if not self._version or began - self._listed_at > self._relist_seconds:
                     self._version = await self._list()
+                    self._listed_at = began
                 await self._watch()
             except KubeError as error:
                 if error.status:  # the connection is well, so it is this version that leads nowhere

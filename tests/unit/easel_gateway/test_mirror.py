@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,16 @@ async def test_a_connection_that_is_dead_is_noticed_by_its_silence(api: KubeApi,
     await until(lambda: copy.names == {"one"})
 
 
+async def test_now_and_then_all_is_listed_again_whatever_the_watch_says(api: KubeApi, follow: Follow) -> None:
+    copy = follow(relist_seconds=0)
+    await until(lambda: api.watches == 1)
+    key = ("default", "never-told")
+    api.objects[MODELS][key] = {**model("never-told"), "metadata": {"namespace": "default", "name": "never-told"}}
+    api.cut()
+    await until(lambda: copy.names == {"never-told"})
+    assert copy.lists == 2
+
+
 async def test_an_api_server_that_ends_every_watch_at_once_is_asked_ever_less_often(
     api: KubeApi, follow: Follow
 ) -> None:
@@ -236,7 +247,7 @@ async def test_an_api_server_that_ends_every_watch_at_once_is_asked_ever_less_of
         await until(lambda: api.watches == 1 and sum(request.watches for request in api.requests) == count)  # noqa: B023
         api.cut()
     times = [request.at for request in api.requests if request.watches]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert all(gap >= FIRST_SECONDS / 2 * 2**number for number, gap in enumerate(gaps))
     assert copy.lists == 1
 

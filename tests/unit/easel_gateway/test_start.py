@@ -94,8 +94,12 @@ async def started(api: KubeApi, folder: Path, **environment: str) -> AsyncIterat
         cwd=folder,
         env={
             **{name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
-            **{"KUBECONFIG": str(api.kubeconfig(folder)), "EASEL_GATEWAY_RESULTS": str(folder / "results")},
-            **{"EASEL_GATEWAY_HOST": HOST, "EASEL_GATEWAY_PORT": "0", **POD, **environment},
+            **POD,
+            "KUBECONFIG": str(api.kubeconfig(folder)),
+            "EASEL_GATEWAY_RESULTS": str(folder / "results"),
+            "EASEL_GATEWAY_HOST": HOST,
+            "EASEL_GATEWAY_PORT": "0",
+            **environment,
         },
     )
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SECONDS)) as client:

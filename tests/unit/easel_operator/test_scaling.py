@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from easel_crds.imagemodel import ImageModelSpec
-from easel_operator.scaling import Need, desired_replicas, needed_replicas
+from easel_operator.scaling import Need, desired_replicas, needed_replicas, next_release
 from support.builders import image_model
 
 _IDLE = 600
@@ -148,3 +148,46 @@ def test_whoever_needs_three_needs_two(history: list[tuple[float, int]]) -> None
         need = need.noted(replicas, now)
         assert list(need.last) == sorted(need.last, reverse=True)
         assert len(need.last) >= replicas
+
+
+@pytest.mark.parametrize(
+    ("now", "seconds"), [(400, 200), (599, 1), (600, 300), (900, 100), (999.5, 0.5), (1000, None), (5000, None)]
+)
+def test_the_next_release_is_that_of_the_replica_that_was_not_needed_for_longest(
+    now: float, seconds: float | None
+) -> None:
+    need = Need().noted(4, now=0).noted(2, now=300).noted(1, now=400)
+    assert next_release(_spec(), need, now) == seconds
+
+
+@pytest.mark.parametrize("spec", [_spec(warm=4), _spec(pinned=0), _spec(pinned=9)])
+def test_what_does_not_go_by_time_has_no_next_release(spec: ImageModelSpec) -> None:
+    assert next_release(spec, Need().noted(4, now=0), 1) is None
+
+
+def test_what_is_beyond_the_ceiling_goes_at_once_and_has_no_next_release() -> None:
+    need = Need().noted(2, now=100).noted(5, now=0)
+    assert next_release(_spec(most=2), Need((100, 100, 0, 0, 0)), 150) == 550
+    assert next_release(_spec(most=1), need, 1) == 599
+
+
+@given(
+    _specs().filter(lambda spec: spec.replicas is None),
+    st.lists(st.tuples(st.integers(0, 200), st.integers(0, 40)), max_size=12),
+    st.integers(0, 1000),
+)
+def test_until_the_next_release_nothing_changes_and_then_something_does(
+    spec: ImageModelSpec, history: list[tuple[int, int]], later: int
+) -> None:
+    need, now = Need(), 0
+    for pause, demand in history:
+        now += pause
+        need = need.noted(needed_replicas(spec, demand), now)
+    now += later
+    before, seconds = desired_replicas(spec, need, now), next_release(spec, need, now)
+    if seconds is None:
+        assert desired_replicas(spec, need, now + 10**6) == before
+        return
+    assert seconds > 0
+    assert desired_replicas(spec, need, now + seconds - 0.5) == before
+    assert desired_replicas(spec, need, now + seconds) < before
