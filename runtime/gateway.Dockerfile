@@ -7,7 +7,7 @@
 
 ARG BASE=python:3.11-slim-bookworm
 
-# Bytecode is made while building, as a read-only root cannot keep any, and never checked: a file of an image stays as it is.
+# Bytecode is made here, since a read-only root keeps none, and never checked, since files of an image do not change.
 FROM ${BASE} AS code
 COPY crds/easel_crds /opt/easel/src/easel_crds
 COPY runtime/easel_http /opt/easel/src/easel_http

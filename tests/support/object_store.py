@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,6 +58,9 @@ class ObjectStore:
     """Take requests and never answer."""
     port: int = 0
 
+    def __post_init__(self) -> None:
+        self._answered = asyncio.Event()
+
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
@@ -77,6 +80,13 @@ class ObjectStore:
         """Have an object; `collection` is its path without its name."""
         self.objects[f"{collection}/{document['metadata']['name']}"] = document
 
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Return once it holds, which is asked after each answer."""
+        async with asyncio.timeout(10):
+            while not holds():
+                self._answered.clear()
+                await self._answered.wait()
+
     async def answer(self, request: web.Request) -> web.StreamResponse:
         text = await request.read()
         body = json.loads(text) if text else {}
@@ -84,10 +94,14 @@ class ObjectStore:
         self.requests.append(asked)
         if self.silent:
             await asyncio.get_running_loop().create_future()  # never: the client that leaves ends it
-        for (method, path), other in self.answers.items():
-            if method == asked.method and re.fullmatch(path, asked.path):
-                return _response(other)
-        return _response(self._truth(asked))
+        others = (
+            other
+            for (method, path), other in self.answers.items()
+            if method == asked.method and re.fullmatch(path, asked.path)
+        )
+        answer = next(others, None) or self._truth(asked)
+        self._answered.set()
+        return web.Response(status=answer.status, body=answer.body, content_type=answer.content_type)
 
     def _truth(self, asked: Request) -> Answer:
         match = _PATH.fullmatch(asked.path)
@@ -147,10 +161,6 @@ def _listed(path: str, document: Json, asked: Request, match: re.Match[str]) -> 
 
 def _found(document: Json) -> Answer:
     return Answer(body=json.dumps(document).encode())
-
-
-def _response(answer: Answer) -> web.Response:
-    return web.Response(status=answer.status, body=answer.body, content_type=answer.content_type)
 
 
 @asynccontextmanager

@@ -39,14 +39,8 @@ def make(folder: Path) -> Path:
     root, tar, log = folder / "root", folder / "base.tar", folder / "debootstrap.log"
     # Mounts of its own: debootstrap leaves some behind when it is killed, and the folder must be removable.
     command = [
-        "unshare",
-        "--mount",
-        "debootstrap",
-        "--variant=minbase",
-        f"--include={','.join(_PACKAGES)}",
-        SUITE,
-        str(root),
-        _mirror(),
+        *("unshare", "--mount", "debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}"),
+        *(SUITE, str(root), _mirror()),
     ]
     with log.open("wb") as output:
         done = subprocess.run(command, stdout=output, stderr=output, check=False)

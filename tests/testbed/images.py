@@ -93,13 +93,13 @@ def image(name: str) -> Image:
 
 
 def light_lock() -> str:
-    """The runtime's lock without torch and the like: with those of its packages that the gateway has too.
+    """The runtime's lock without torch and other large things: those of its packages that the operator has too.
 
-    The others are larger than everything else together. In the test bed nodes bring them, as a folder.
+    In the test bed nodes bring all of them, in a folder.
     """
-    gateway = set(_pins((ROOT / "requirements/gateway.txt").read_text()))
+    operator = set(_pins((ROOT / "requirements/operator.txt").read_text()))
     runtime = _pins((ROOT / "requirements/runtime.txt").read_text())
-    return "".join(text for pin, text in runtime.items() if pin in gateway)
+    return "".join(text for pin, text in runtime.items() if pin in operator)
 
 
 def _pins(lock: str) -> dict[str, str]:

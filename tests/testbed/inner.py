@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from testbed import binaries, network, node_config, nodes
+from testbed import binaries, layers, network, node_config, nodes
 from testbed.api import environment
 from testbed.control_plane import make_certificates, start_control_plane, wait_for_accounts
 from testbed.daemons import Daemon, Failed
@@ -80,11 +80,13 @@ def _prepare(state: State, settings: Settings) -> None:
 
 
 def _start(state: State, specs: Sequence[NodeSpec]) -> list[Daemon]:
-    """Everything; the nodes take in their images while the control plane starts."""
+    """Everything; the images are unpacked while the control plane starts."""
+    unpacking = layers.start_unpacking(state, [str(state.root / "pause.tar"), *state.settings.images])
+    daemons = start_control_plane(state)
+    layers.wait_for_layers(state, unpacking)
     since = nodes.now()
-    prepared = [nodes.prepare_node(state, spec) for spec in specs]
-    running = [(node, nodes.switch_on(state, node)) for node in prepared]
-    daemons = start_control_plane(state) + start_services(state)
+    running = [(node, nodes.switch_on(state, node)) for node in [nodes.prepare_node(state, spec) for spec in specs]]
+    daemons += start_services(state)
     for node, process in running:
         nodes.wait_for_node(state, node, process, since)
     wait_for_accounts(state)

@@ -8,7 +8,7 @@ from testbed.state import NodeSpec
 PAUSE_IMAGE: Final = "easel.test/pause:1"
 CONTAINERD_SOCKET: Final = "/run/containerd/containerd.sock"
 NETWORK_CONFIG: Final = "/run/cni"
-"""Where containerd looks for how to connect pods; the node is ready when something is there."""
+"""Where containerd looks for how to connect pods."""
 KERNEL: Final = {
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",

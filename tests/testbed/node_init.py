@@ -5,16 +5,14 @@ Started by `nodes` in namespaces of its own, with the state folder and the node'
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
-from testbed import leftovers, network, node_config
-from testbed.api import answers
-from testbed.daemons import Failed, start, wait_until
+from testbed import layers, leftovers, network, node_config
+from testbed.daemons import start, wait_until
 from testbed.state import Mount, NodeFolder, State
 
 SHARED_PATH: Final = "/var/lib/easel-cache"
@@ -51,8 +49,11 @@ def logs_of(state: State, name: str) -> Path:
 
 def _mount(state: State, node: NodeFolder) -> None:
     """The disk, a fresh /run, the folders that all nodes show; what the kubelet would set; and no other node's."""
+    if not node.disk.exists():
+        for name in ("lib", "log"):
+            (node.disk / name).mkdir(parents=True)
+        layers.link_layers(state, node.disk / "lib/containerd")
     for name in ("lib", "log"):
-        (node.disk / name).mkdir(parents=True, exist_ok=True)
         _bind(node.disk / name, Path("/var") / name)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "run", "/run"], check=True)
     for mount in (Mount(str(state.shared), SHARED_PATH, writable=True), *state.settings.mounts):
@@ -74,20 +75,15 @@ def _bind(source: Path, target: Path, *then: str) -> None:
         subprocess.run(["mount", "-o", options, target], check=True)
 
 
-def _import(archives: list[str]) -> subprocess.Popen[bytes]:
-    """One after the other, so that layers which several have are unpacked once."""
-    loop = 'for archive; do ctr --namespace=k8s.io images import "$archive" || exit; done'
-    return subprocess.Popen(["sh", "-c", loop, "sh", *archives], stdout=subprocess.DEVNULL)
-
-
 def _start_programs(state: State, node: NodeFolder, cgroup: str) -> None:
     logs, spec, index = logs_of(state, node.name), node.read_spec(), node.index
+    networks = Path(node_config.NETWORK_CONFIG)
+    networks.mkdir()
+    (networks / "testbed.conflist").write_text(json.dumps(node_config.pod_network(index)))
     config = node.root / "containerd.toml"
     config.write_text(node_config.containerd(_CNI_PROGRAMS))
     containerd = start("containerd", ["containerd", f"--config={config}"], logs)
     wait_until("containerd is ready", Path(node_config.CONTAINERD_SOCKET).exists, containerd)
-    importing = _import([str(state.root / "pause.tar"), *state.settings.images])
-    wait_until("The API server is ready", lambda: answers(state, "/readyz"), interval=0.2)
     folder = str(state.certificates)
     config = node.root / "kubelet.json"
     settings = node_config.kubelet(spec, folder, cgroup, str(state.root / "upstream-resolv.conf"))
@@ -101,13 +97,6 @@ def _start_programs(state: State, node: NodeFolder, cgroup: str) -> None:
     start("kube-proxy", [state.programs / "kube-proxy", f"--config={config}"], logs)
     if spec.gpus:
         start("gpus", [state.programs / "gpus", f"--node={spec.name}", f"--file={node.gpus}"], logs)
-    if importing.wait():
-        raise Failed("containerd did not take in the images")
-    # Only now can pods start, and the kubelet says that the node is ready.
-    connecting = node.root / "pods.conflist"
-    connecting.write_text(json.dumps(node_config.pod_network(index)))
-    shutil.copy(connecting, Path(node_config.NETWORK_CONFIG) / ".new")
-    (Path(node_config.NETWORK_CONFIG) / ".new").rename(Path(node_config.NETWORK_CONFIG) / connecting.name)
 
 
 if __name__ == "__main__":
