@@ -32,12 +32,12 @@ def kubectl(state: State, *arguments: str, given: str | None = None) -> str:
 
 def apply(state: State, objects: Iterable[Mapping[str, Any]]) -> None:
     """Creates or changes objects."""
-    kubectl(state, "apply", "--server-side", "--force-conflicts", "-f", "-", given=_list(objects))
+    kubectl(state, "apply", "--server-side", "--force-conflicts", "--validate=false", "-f", "-", given=_list(objects))
 
 
 def create(state: State, objects: Iterable[Mapping[str, Any]]) -> None:
     """Creates objects, Nodes with their status."""
-    kubectl(state, "create", "-f", "-", given=_list(objects))
+    kubectl(state, "create", "--validate=false", "-f", "-", given=_list(objects))
 
 
 def remove_nodes(state: State, names: Sequence[str]) -> None:

@@ -14,10 +14,12 @@ Start = Callable[..., RuntimeProcess]
 
 SERVES = """
     import http.server, os, signal, socket, sys, threading
+    asked = threading.Event()
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
             self.end_headers()
+            asked.set()
         def log_message(self, *_):
             pass
     server = http.server.HTTPServer(("", 0), Handler, bind_and_activate=False)
@@ -74,7 +76,7 @@ async def test_work_may_take_its_grace_after_the_door_is_closed(start: Start, mo
 
 async def test_one_that_gives_no_sign_of_life_is_ended(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PROBE_SECONDS", 0.01)
-    process = start(SERVES + "    server.shutdown(); server.socket.close(); threading.Event().wait()\n")
+    process = start(SERVES + "    asked.wait(); server.shutdown(); server.socket.close(); threading.Event().wait()\n")
     await reached(process, State.ENDED)
     assert process.failure
 

@@ -145,7 +145,7 @@ async def test_demand_leads_to_its_model(operator: Operator) -> None:
 
 async def test_demand_for_what_does_not_exist_concerns_nobody(operator: Operator) -> None:
     operator.controller.demand_changed(lease({KEY: Demand(0, 7)}))
-    await operator.store.until(lambda: operator.looks())
+    await operator.store.until(operator.looks)
     assert operator.store.writes == []
 
 
