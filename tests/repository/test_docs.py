@@ -10,9 +10,10 @@ import yaml
 from easel_crds import __version__
 from easel_crds.manifest import parse
 from easel_crds.metadata import Env
-from easel_gateway.settings import Settings as GatewaySettings
+from easel_gateway.settings import ServerSettings as GatewaySettings
 from easel_http.errors import ApiError
 from easel_http.fields import form_schema
+from easel_operator.settings import Settings as OperatorSettings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -58,7 +59,8 @@ def test_ci_runs_exactly_the_test_command() -> None:
 def test_every_setting_is_documented() -> None:
     page = (ROOT / "docs/settings.md").read_text()
     gateway = {f"EASEL_GATEWAY_{name.upper()}" for name in GatewaySettings.model_fields}
-    assert {name for name in {*Env, *gateway} if f"`{name}`" not in page} == set()
+    operator = {f"EASEL_OPERATOR_{name.upper()}" for name in OperatorSettings.model_fields}
+    assert {name for name in {*Env, *gateway, *operator} if f"`{name}`" not in page} == set()
 
 
 def test_every_error_status_and_form_field_is_documented() -> None:

@@ -44,7 +44,7 @@ def _starting(command: Callable[..., None]) -> Callable[..., None]:
             "mounts",
             multiple=True,
             metavar="HOST:PATH[:rw]",
-            help="Show a folder at this path in every node; pods get it with a hostPath volume.",
+            help="Show a folder at this path, below /var/lib, in every node; pods get it with a hostPath volume.",
         ),
         click.option(
             "--image",

@@ -55,7 +55,9 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
     containerd = subprocess.Popen(["containerd", f"--config={config}"])
     wait_until("containerd is ready", socket.exists, Daemon(containerd.pid, state.logs / "layers.log"))
     for archive in archives:
-        subprocess.run(["ctr", f"--address={socket}", "--namespace=k8s.io", "images", "import", archive], check=True)
+        importing = ["ctr", f"--address={socket}", "--namespace=k8s.io", "images", "import", archive]
+        if subprocess.run(importing, check=False).returncode:
+            sys.exit(f"{archive} could not be taken in")
     containerd.send_signal(signal.SIGTERM)
     containerd.wait()
     unfinished.rename(_folder(state))

@@ -81,6 +81,9 @@ def kubelet(spec: NodeSpec, certificates: str, cgroup: str, resolv_conf: str) ->
         "failCgroupV1": False,
         "failSwapOn": False,
         "serializeImagePulls": False,
+        # By default the Node says up to ten seconds later how many GPUs there are.
+        "nodeStatusUpdateFrequency": "1s",
+        "nodeStatusReportFrequency": "5m",
         # The disk is this machine's memory, of which others use some too.
         "evictionHard": {"memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%"},
         "imageGCHighThresholdPercent": 100,

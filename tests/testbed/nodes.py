@@ -72,7 +72,7 @@ def power(state: State, node: NodeFolder) -> Daemon | None:
     return running("node", logs_of(state, node.name))
 
 
-def wait_for_node(state: State, node: NodeFolder, process: Daemon, since: datetime, seconds: float = 90) -> None:
+def wait_for_node(state: State, node: NodeFolder, process: Daemon, since: datetime, seconds: float = 120) -> None:
     """Returns when pods can run there. Raises Failed with what the node's programs have said last."""
     gpus = json.loads(node.gpus.read_text())["count"]
 

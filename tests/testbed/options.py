@@ -17,6 +17,9 @@ SHAPES: Final = {
 }
 """Nodes that can be asked for by name, with what GPU feature discovery says of such GPUs."""
 
+NODES_OWN: Final = "/var/lib"
+"""Below it a node may make folders. Most of the rest of what it sees are this machine's own."""
+
 
 class Unknown(ValueError):
     """An option's value means nothing; the message says what would."""
@@ -36,8 +39,8 @@ def parse_mount(text: str) -> Mount:
     """A folder of "HOST:PATH", read-only, or of "HOST:PATH:rw"."""
     host, _, rest = text.partition(":")
     path, _, mode = rest.partition(":")
-    if not host or not path.startswith("/") or mode not in {"", "ro", "rw"}:
-        raise Unknown(f"{text}: not HOST:PATH or HOST:PATH:rw, where PATH is absolute")
+    if not host or not path.startswith(f"{NODES_OWN}/") or mode not in {"", "ro", "rw"}:
+        raise Unknown(f"{text}: not HOST:PATH or HOST:PATH:rw, where PATH is below {NODES_OWN}")
     if not Path(host).is_dir():
         raise Unknown(f"{host}: no such folder")
     return Mount(str(Path(host).resolve()), path, mode == "rw")

@@ -19,8 +19,10 @@ _NAMESPACES = ("unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--fork
 
 def prepare() -> None:
     """Builds and installs what is missing. Raises CannotHere or BuildFailed."""
-    prerequisites.check(builds=bool(binaries.missing()))
-    binaries.build()
+    prerequisites.check()
+    if binaries.missing():
+        prerequisites.check_go()
+        binaries.build()
 
 
 def run(command: Sequence[str], nodes: Sequence[NodeSpec], images: Sequence[str], mounts: Sequence[Mount]) -> int:

@@ -31,19 +31,18 @@ class CannotHere(Exception):
     """This machine cannot run a cluster; the message says why in one line."""
 
 
-def check(*, builds: bool) -> None:
-    """Sees to it that a cluster can run here, and be built if it `builds`. Raises CannotHere."""
+def check() -> None:
+    """Sees to it that a cluster can run here. Raises CannotHere."""
     if sys.platform != "linux":
         raise CannotHere("a cluster needs Linux")
     if os.geteuid() != 0:
         raise CannotHere("a cluster needs root: it makes namespaces, mounts and cgroups")
-    if builds:
-        _check_go()
     _install_packages()
     _check_kernel()
 
 
-def _check_go() -> None:
+def check_go() -> None:
+    """Sees to it that the cluster's programs can be built here. Raises CannotHere."""
     oldest = ".".join(map(str, versions.GO))
     if shutil.which("go") is None:
         raise CannotHere(f"building the cluster's programs needs Go {oldest} or newer on the PATH")

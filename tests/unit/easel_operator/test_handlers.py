@@ -27,7 +27,7 @@ async def _tell(plural: str, type_: str | None, document: Json) -> Any:
     controller = create_autospec(Controller, instance=True)
     handler = _registered(controller)[plural]
     await handler.fn(
-        type=type_, body=kopf.Body(cast(kopf.RawBody, document)), name=document["metadata"]["name"], logger=None
+        type=type_, body=kopf.Body(cast("kopf.RawBody", document)), name=document["metadata"]["name"], logger=None
     )
     return controller
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from easel_crds.conditions import FAILURES, Reason
@@ -362,12 +362,14 @@ def _findings(draw: st.DrawFn) -> Found:
     )
 
 
+@settings(max_examples=50)
 @given(_findings(), st.integers(1, 10_000))
 def test_an_unchanged_world_gives_an_unchanged_status(found: Found, later: int) -> None:
     first = status(found, at(0))
     assert status(_again(found, first), at(later)) == first
 
 
+@settings(max_examples=25)
 @given(st.lists(_findings(), max_size=4), _findings())
 def test_whatever_was_said_before_an_unchanged_world_gives_an_unchanged_status(past: list[Found], now: Found) -> None:
     told = ImageModelStatus()
@@ -377,6 +379,7 @@ def test_whatever_was_said_before_an_unchanged_world_gives_an_unchanged_status(p
     assert status(_again(now, settled), at(200)) == settled
 
 
+@settings(max_examples=50)
 @given(_findings())
 def test_ready_never_promises_what_the_steps_before_it_deny(found: Found) -> None:
     said = _said(found)

@@ -89,17 +89,16 @@ def test_gos_version_is_read(told: str, version: tuple[int, ...]) -> None:
 def test_it_takes_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(prerequisites.CannotHere, match="root"):
-        prerequisites.check(builds=False)
+        prerequisites.check()
 
 
 def test_it_takes_linux(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     with pytest.raises(prerequisites.CannotHere, match="Linux"):
-        prerequisites.check(builds=False)
+        prerequisites.check()
 
 
 def test_building_takes_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(prerequisites.CannotHere, match=r"1\.26\.6"):
-        prerequisites.check(builds=True)
+        prerequisites.check_go()

@@ -33,7 +33,9 @@ def test_a_mount_is_read_only_unless_it_says_otherwise(tmp_path: Path) -> None:
     assert options.parse_mount(f"{tmp_path}:/var/lib/x:rw") == Mount(str(tmp_path), "/var/lib/x", writable=True)
 
 
-@pytest.mark.parametrize("text", ["{}", "{}:", "{}:x", "{}:/x:rwx", ":/x", "{}/absent:/x"])
+@pytest.mark.parametrize(
+    "text", ["{}", "{}:", "{}:x", "{}:/x", "{}:/var/lib/x:rwx", ":/var/lib/x", "{}/absent:/var/lib/x"]
+)
 def test_what_is_no_mount_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(options.Unknown):
         options.parse_mount(text.format(tmp_path))
