@@ -148,6 +148,10 @@ class RuntimeProfileSpec(Resource):
     """Container image of the runtime; empty: the one that the operator was released with."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     """When nodes pull the image."""
+    image_pull_secrets: Annotated[
+        tuple[Name, ...], Field(max_length=20, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] = ()
+    """Names of Secrets in the ImageModel's namespace with which nodes may pull the image."""
     resources: ResourceAmounts = ResourceAmounts()
     """CPU and memory of one runtime, besides its GPU."""
     gpu_resource: Annotated[str, Field(min_length=1, max_length=316)] = "nvidia.com/gpu"

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import sys
+from typing import Final
 
 import kopf
 from pydantic import ValidationError
@@ -15,6 +16,8 @@ from easel_operator.kube import ApiError, connected
 from easel_operator.settings import Settings
 
 _log = logging.getLogger("easel_operator")
+_TRIES: Final = 20
+"""Attempts at the first look, a second apart; then the kubelet starts the operator again."""
 
 
 def main() -> None:
@@ -24,7 +27,8 @@ def main() -> None:
     except ValidationError as error:
         sys.exit(f"settings: {error}")
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it tells of every event that it has passed on
+    for talkative in ("kopf.objects", "aiohttp.access"):  # one line for each event, one for each probe
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     try:
         asyncio.run(_run(settings))
     except ApiError as error:
@@ -34,7 +38,7 @@ def main() -> None:
 async def _run(settings: Settings) -> None:
     async with connected() as kube:
         controller = Controller(kube, settings, socket.gethostname())
-        await controller.resync()
+        await _begin(controller)
         _log.info("Easel's operator %s begins", __version__)
         working = asyncio.create_task(controller.run(), name="controller")
         watching = asyncio.create_task(_watch(controller, settings), name="watches")
@@ -44,6 +48,20 @@ async def _run(settings: Settings) -> None:
         await asyncio.gather(*left, return_exceptions=True)
         for task in done:
             task.result()  # kopf returns when it is told to stop; anything else is a failure
+
+
+async def _begin(controller: Controller) -> None:
+    """Learn of everything for the first time; an API server that has just taken the definitions needs a moment."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            await controller.resync()
+        except ApiError as error:
+            if not tries_left:
+                raise
+            _log.warning("%s; will be tried again", error)
+            await asyncio.sleep(1)
+        else:
+            return
 
 
 async def _watch(controller: Controller, settings: Settings) -> None:

@@ -11,7 +11,7 @@ import sysconfig
 from pathlib import Path
 from typing import Final
 
-from testbed import outer
+from testbed import debian, outer
 from testbed.binaries import BuildFailed
 from testbed.images import NotBuilt, archives
 from testbed.prerequisites import CannotHere
@@ -37,6 +37,7 @@ def main(arguments: list[str]) -> int:
     if os.environ.get("EASEL_E2E_CLUSTER"):
         return subprocess.call(command)
     try:
+        _check_python()
         outer.prepare()
         return outer.run(command, _NODES, [str(archive) for archive in archives()], [_PACKAGES])
     except CannotHere as error:
@@ -45,6 +46,12 @@ def main(arguments: list[str]) -> int:
     except (BuildFailed, NotBuilt) as error:
         sys.stderr.write(f"{error}\n")
         return 1
+
+
+def _check_python() -> None:
+    """Pods use packages of this environment, so both need one Python."""
+    if f"{sys.version_info.major}.{sys.version_info.minor}" != debian.PYTHON:
+        raise CannotHere(f"images have Python {debian.PYTHON}; make PYTHON=python{debian.PYTHON} sets this one up")
 
 
 if __name__ == "__main__":

@@ -40,9 +40,11 @@ class Release:
 
     def install(self) -> None:
         """`helm install`, until everything of it is ready."""
+        kubectl("create", "namespace", str(self.system))
+        kubectl("label", "namespace", str(self.system), "pod-security.kubernetes.io/enforce=restricted")
         values = os.environ.get("EASEL_E2E_VALUES", "-")
         given = json.dumps(_VALUES) if values == "-" else None
-        self._helm("install", self.name, str(CHART), "--create-namespace", f"--values={values}", given=given)
+        self._helm("install", self.name, str(CHART), f"--values={values}", given=given)
 
     def uninstall(self) -> None:
         """Everything that users remove, in the order that docs/kubernetes.md gives."""

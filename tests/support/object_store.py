@@ -4,10 +4,13 @@ import asyncio
 import json
 import re
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 from aiohttp import web
 from kubernetes.aio import client
@@ -186,5 +189,14 @@ async def kube_at(url: str) -> AsyncIterator[Kube]:
     configuration = client.Configuration()
     configuration.host = url
     configuration.api_key = {"BearerToken": "Bearer secret"}
-    async with client.ApiClient(configuration) as api:
+    certificates = _certificates()
+    with patch.object(ssl, "create_default_context", return_value=certificates):
+        api = client.ApiClient(configuration)
+    async with api:
         yield Kube(api)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Those of the system, read once: that takes longer than most tests."""
+    return ssl.create_default_context()

@@ -75,6 +75,8 @@ def _pod(model: ImageModel, profile: RuntimeProfile, default_image: str) -> dict
         "containers": [_container(model, profile, default_image)],
         "volumes": [{"name": "tmp", "emptyDir": {}}, {"name": "cache", **_cache(profile)}],
     }
+    if spec.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in spec.image_pull_secrets]
     if spec.priority_class_name:
         pod["priorityClassName"] = spec.priority_class_name
     if spec.runtime_class_name:

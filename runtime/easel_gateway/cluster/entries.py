@@ -3,15 +3,12 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from easel_crds.conditions import Condition, ConditionType, Reason
+from easel_crds.conditions import FAILURES, Condition, ConditionType
 from easel_crds.imagemodel import ImageModel
 from easel_crds.metadata import PORT_NAME
 from easel_gateway.directory import UNKNOWN_START_SECONDS, Endpoint, Entry
 
 Json = dict[str, Any]
-
-_FAILURES = {Reason.LOAD_FAILED, Reason.CRASHED}
-"""What no waiting mends. That no node fits is none: an autoscaler may bring one."""
 
 
 def endpoints_of(document: Json) -> tuple[Endpoint, ...]:
@@ -78,7 +75,7 @@ def _failure(model: ImageModel) -> str:
     for condition in _current(model):
         if condition.status == "False" and (
             condition.type == ConditionType.ACCEPTED
-            or (condition.type in (ConditionType.LOADED, ConditionType.SERVING) and condition.reason in _FAILURES)
+            or (condition.type in (ConditionType.LOADED, ConditionType.SERVING) and condition.reason in FAILURES)
         ):
             return condition.message or condition.reason
     return ""

@@ -107,7 +107,7 @@ def test_nothing_covers_what_is_not_there() -> None:
 def test_what_others_add_is_theirs() -> None:
     desired = _desired()
     deployment = stored(desired["Deployment"])
-    deployment["metadata"]["annotations"] = {"deployment.kubernetes.io/revision": "3"}
+    deployment["metadata"].setdefault("annotations", {})["deployment.kubernetes.io/revision"] = "3"
     deployment["metadata"]["labels"]["team"] = "images"
     deployment["spec"]["template"]["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"] = "2026-01-01"
     pod = deployment["spec"]["template"]["spec"]
