@@ -18,6 +18,8 @@ from testbed.prerequisites import CannotHere
 from testbed.state import Mount, NodeSpec
 
 _HERE: Final = Path(__file__).parent
+_OUTSIDE: Final = _HERE / "outside"
+"""Tests of the test bed itself, which start clusters of their own."""
 _NODES: Final = (
     # What a 20 GB card reports with its error correction on: the smallest that must do.
     NodeSpec("gpu20", gpus=2, gpu_memory=19195, product="NVIDIA-RTX-4000-SFF-Ada-Generation"),
@@ -31,7 +33,8 @@ _PACKAGES: Final = Mount(sysconfig.get_path("purelib"), "/var/lib/easel-cache/si
 def main(arguments: list[str]) -> int:
     """The exit code of pytest, or of the shell."""
     chosen = any(Path(argument.partition("::")[0]).exists() for argument in arguments)
-    command = [sys.executable, "-m", "pytest", *([] if chosen else [str(_HERE)]), *arguments]
+    pytest = [sys.executable, "-m", "pytest", *arguments]
+    command = pytest if chosen else [*pytest, str(_HERE), f"--ignore={_OUTSIDE}"]
     if arguments == ["shell"]:
         command = [os.environ.get("SHELL", "/bin/bash")]
     if os.environ.get("EASEL_E2E_CLUSTER"):
@@ -39,6 +42,8 @@ def main(arguments: list[str]) -> int:
     try:
         _check_python()
         outer.prepare()
+        if not chosen and arguments != ["shell"] and (failed := subprocess.call([*pytest, str(_OUTSIDE)])):
+            return failed
         return outer.run(command, _NODES, [str(archive) for archive in archives()], [_PACKAGES])
     except CannotHere as error:
         sys.stderr.write(f"no cluster can be started here, the end-to-end suite is left out: {error}\n")

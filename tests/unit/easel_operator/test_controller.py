@@ -57,16 +57,23 @@ async def store() -> AsyncIterator[ObjectStore]:
 
 
 @asynccontextmanager
+async def _working(controller: Controller) -> AsyncIterator[None]:
+    """The controller works until the context ends."""
+    running = asyncio.create_task(controller.run())
+    try:
+        yield
+        assert not running.done(), running.exception()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@asynccontextmanager
 async def _operating(store: ObjectStore, **settings: Any) -> AsyncIterator[Operator]:
     async with kube_at(store.url) as kube:
         controller = Controller(kube, Settings(**settings), "host-1")
-        running = asyncio.create_task(controller.run())
-        try:
+        async with _working(controller):
             yield Operator(store, controller)
-            assert not running.done(), running.exception()
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
 
 
 @pytest.fixture
@@ -207,15 +214,23 @@ class _Meanwhile(Kube):
 async def test_what_a_watch_told_during_a_resync_is_not_forgotten(store: ObjectStore) -> None:
     async with kube_at(store.url) as plain:
         kube = _Meanwhile(plain._api)
-        controller = Controller(kube, Settings(), "host-1")
-        operator = Operator(store, controller)
+        operator = Operator(store, Controller(kube, Settings(), "host-1"))
         kube.happens = lambda: operator.change("old", modelId="a/b", warmReplicas=1)
-        await controller.resync()
-        running = asyncio.create_task(controller.run())
-        try:
-            operator.change("new", modelId="a/b", warmReplicas=1, metadata={"creationTimestamp": written(at(1))})
+        await operator.controller.resync()
+        operator.change("new", modelId="a/b", warmReplicas=1, metadata={"creationTimestamp": written(at(1))})
+        async with _working(operator.controller):
             await store.until(lambda: operator.reason("new"))
-            assert operator.reason("new") == "DuplicateModelId"
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+    assert operator.reason("new") == "DuplicateModelId"
+
+
+async def test_a_gateway_that_went_unseen_asks_for_nothing_after_a_resync(store: ObjectStore) -> None:
+    async with kube_at(store.url) as kube:
+        operator = Operator(store, Controller(kube, Settings(), "host-1"))
+        operator.put(maxReplicas=4)
+        store.put(_LEASES, lease({KEY: Demand(0, 7)}))
+        await operator.controller.resync()
+        del store.objects[f"{_LEASES}/gateway-1"]
+        await operator.controller.resync()
+        async with _working(operator.controller):
+            await store.until(operator.reason)
+    assert (operator.replicas(), operator.reason()) == (0, "ScaledToZero")

@@ -228,6 +228,10 @@ async def test_other_pods_events_and_pods_with_a_node_say_nothing(kube: Kube, st
     assert await _said(kube, store, mine, pod=loading_pod()) == ""
 
 
+async def test_what_was_said_of_a_pod_that_leaves_is_past(kube: Kube, store: ObjectStore) -> None:
+    assert await _said(kube, store, _event("karpenter", "no type fits", _T1), pod=deleted(homeless_pod())) == ""
+
+
 async def test_an_event_without_a_note_stops_nothing(kube: Kube, store: ObjectStore) -> None:
     assert await _said(kube, store, _event("somebody", None, _T2)) == ""
 
