@@ -10,6 +10,7 @@ ARG BASE=python:3.11-slim-bookworm
 # Bytecode is made here, since a read-only root keeps none, and never checked, since files of an image do not change.
 FROM ${BASE} AS code
 COPY crds/easel_crds /opt/easel/src/easel_crds
+COPY operator/easel_kube /opt/easel/src/easel_kube
 COPY runtime/easel_http /opt/easel/src/easel_http
 COPY runtime/easel_gateway /opt/easel/src/easel_gateway
 RUN chmod -R a+rX /opt/easel/src && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/easel/src \

@@ -12,6 +12,9 @@ from typing import Final
 LEASE_SECONDS: Final = 30
 """A demand that its gateway has not renewed for so long counts no more: the gateway may be gone."""
 
+_MOST: Final = 1_000_000
+"""Requests that one gateway may report for one model; no gateway holds as many."""
+
 
 @dataclass(frozen=True)
 class ModelKey:
@@ -55,14 +58,17 @@ def from_annotation(text: str) -> dict[ModelKey, Demand]:
     Raises:
         ValueError: the text is not what `to_annotation` writes.
     """
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("the demand is nested too deeply") from error
     if not isinstance(found, dict):
         raise ValueError("the demand is not a JSON object")  # noqa: TRY004 (text that is wrong, not a type)
     demands: dict[ModelKey, Demand] = {}
     for key, counts in found.items():
         namespace, slash, name = key.partition("/")
         match counts:
-            case [int(in_flight), int(waiting)] if slash and in_flight >= 0 and waiting >= 0:
+            case [int(in_flight), int(waiting)] if slash and 0 <= in_flight <= _MOST and 0 <= waiting <= _MOST:
                 demands[ModelKey(namespace, name)] = Demand(in_flight, waiting)
             case _:
                 raise ValueError(f"the demand for {key!r} is {counts!r}, not two counts")

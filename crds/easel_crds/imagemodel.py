@@ -12,7 +12,7 @@ from easel_crds.conditions import Condition
 from easel_crds.metadata import API_VERSION
 from easel_crds.money import Price
 from easel_crds.parameters import Parameters
-from easel_crds.quantity import parse_quantity
+from easel_crds.quantity import parse_quantity, quantity_at_least
 from easel_crds.rules import Resource, Rule
 
 LEAST_GPU_MEMORY: Final = "20G"
@@ -28,13 +28,6 @@ _NAME: Final = f"^[a-z0-9]([-a-z0-9]{{0,{NAME_LENGTH - 2}}}[a-z0-9])?$"
 _MODEL_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$"
 
 
-def _quantity_at_least(text: str, least: Decimal) -> bool:
-    try:
-        return parse_quantity(text) >= least
-    except ValueError:
-        return False
-
-
 class Gpu(Resource):
     """The GPU that one replica needs."""
 
@@ -47,7 +40,7 @@ class Gpu(Resource):
             " models; raise it, or leave it out",
             cel="isQuantity(self.memory) && quantity(self.memory).compareTo(quantity('20G')) >= 0",
             field="memory",
-            holds=lambda gpu: _quantity_at_least(gpu.memory, parse_quantity(LEAST_GPU_MEMORY)),
+            holds=lambda gpu: quantity_at_least(gpu.memory, parse_quantity(LEAST_GPU_MEMORY)),
         ),
     )
 
@@ -79,7 +72,7 @@ class Loras(Resource):
             message="maxBytes must be a quantity above zero, such as 1Gi; to allow no LoRA, set allow to []",
             cel="isQuantity(self.maxBytes) && quantity(self.maxBytes).isGreaterThan(quantity('0'))",
             field="maxBytes",
-            holds=lambda loras: _quantity_at_least(loras.max_bytes, Decimal("1e-9")),
+            holds=lambda loras: quantity_at_least(loras.max_bytes, Decimal("1e-9")),
         ),
     )
 
@@ -124,6 +117,12 @@ class ImageModelSpec(Resource):
             cel=f"self.modelId.matches('{_MODEL_ID}')",
             field="modelId",
             holds=lambda spec: re.fullmatch(_MODEL_ID, spec.model_id) is not None,
+        ),
+        Rule(
+            message=f"profile {_OBJECT_NAME_SENTENCE}",
+            cel=f"self.profile.matches('^{_OBJECT_NAME}$')",
+            field="profile",
+            holds=lambda spec: re.fullmatch(_OBJECT_NAME, spec.profile) is not None,
         ),
         Rule(
             message="modelId is immutable: create a second ImageModel with another name and delete this one",

@@ -31,6 +31,10 @@ def child_name(model: str) -> str:
     return f"easel-{model}"
 
 
+APPLIED_ANNOTATION: Final = "easel.dev/applied"
+"""On what Easel creates: digest of what was applied, so that what is no longer said is noticed too."""
+
+
 class Label(StrEnum):
     """Label keys on what Easel creates."""
 

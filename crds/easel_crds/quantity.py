@@ -31,3 +31,11 @@ def parse_quantity(text: str) -> Decimal:
         raise ValueError(f"{text!r} is not a quantity such as 20G or 24Gi")
     value = Decimal(match["number"] + (match["exponent"] or ""))
     return value * _SUFFIX[match["suffix"] or ""]
+
+
+def quantity_at_least(text: str, least: Decimal) -> bool:
+    """Whether `text` is a quantity, and that large."""
+    try:
+        return parse_quantity(text) >= least
+    except ValueError:
+        return False

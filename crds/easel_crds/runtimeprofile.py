@@ -1,12 +1,15 @@
 """RuntimeProfile: what the owner of the cluster knows, so that ImageModels stay small."""
 
 import re
-from typing import Annotated, ClassVar, Final, Literal
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from easel_crds.imagemodel import Metadata
 from easel_crds.metadata import API_VERSION
+from easel_crds.quantity import quantity_at_least
 from easel_crds.rules import Resource, Rule
 
 _VARIABLE: Final = r"^[-._a-zA-Z][-._a-zA-Z0-9]*$"
@@ -14,6 +17,15 @@ _VARIABLE: Final = r"^[-._a-zA-Z][-._a-zA-Z0-9]*$"
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 Key = Annotated[str, Field(min_length=1, max_length=316)]
 Size = Annotated[str, Field(max_length=20)]
+
+
+def _not_negative(field: str, value: Callable[[Any], str]) -> Rule:
+    return Rule(
+        message=f"{field} must be a quantity that is not negative, such as 500m or 16Gi",
+        cel=f"isQuantity(self.{field}) && !quantity(self.{field}).isLessThan(quantity('0'))",
+        field=field,
+        holds=lambda amounts: quantity_at_least(value(amounts), Decimal(0)),
+    )
 
 
 class ResourceAmounts(Resource):
@@ -25,6 +37,12 @@ class ResourceAmounts(Resource):
     """Memory request and limit as a quantity; loading needs room for the weights."""
     ephemeral_storage: Size = "2Gi"
     """Request of node-local disk as a quantity, without the weights cache."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        _not_negative("cpu", lambda amounts: amounts.cpu),
+        _not_negative("memory", lambda amounts: amounts.memory),
+        _not_negative("ephemeralStorage", lambda amounts: amounts.ephemeral_storage),
+    )
 
 
 class NodeRequirement(Resource):
@@ -93,6 +111,12 @@ class Cache(Resource):
     """Room for a node-local copy that lives as long as its pod, when neither of the others is set."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            message="size must be a quantity above zero, such as 50Gi",
+            cel="isQuantity(self.size) && quantity(self.size).isGreaterThan(quantity('0'))",
+            field="size",
+            holds=lambda cache: quantity_at_least(cache.size, Decimal("1e-9")),
+        ),
         Rule(
             message="persistentVolumeClaim and hostPath exclude each other: set one of them, or none",
             cel="self.persistentVolumeClaim == '' || self.hostPath == ''",

@@ -10,9 +10,10 @@ import kopf
 from pydantic import ValidationError
 
 from easel_crds import __version__
+from easel_crds.metadata import FIELD_MANAGER
+from easel_kube.client import ApiError, connected
 from easel_operator import handlers
 from easel_operator.controller import Controller
-from easel_operator.kube import ApiError, connected
 from easel_operator.settings import Settings
 
 _log = logging.getLogger("easel_operator")
@@ -36,7 +37,7 @@ def main() -> None:
 
 
 async def _run(settings: Settings) -> None:
-    async with connected() as kube:
+    async with connected(FIELD_MANAGER) as kube:
         controller = Controller(kube, settings, socket.gethostname())
         await _begin(controller)
         _log.info("Easel's operator %s begins", __version__)

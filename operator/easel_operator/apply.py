@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from easel_crds.quantity import parse_quantity
-from easel_operator.kube import CHILDREN, Kube, Object
+from easel_kube.client import Json, Kube
+from easel_operator.desired import CHILDREN
 
 _QUANTITIES: Final = ("requests", "limits", "sizeLimit")
 
 
-async def apply_children(kube: Kube, desired: tuple[Object, ...], live: Mapping[str, Object | None]) -> bool:
+async def apply_children(kube: Kube, desired: tuple[Json, ...], live: Mapping[str, Json | None]) -> bool:
     """Make or mend the children that are missing or differ; whether there were any. `live` is by kind."""
     changed = False
     for document in desired:
@@ -44,11 +45,18 @@ def _covers(live: object, desired: object, *, quantities: bool) -> bool:
                 and len(live) == len(desired)
                 and all(_covers(one, other, quantities=quantities) for one, other in zip(live, desired, strict=True))
             )
-        case str() if quantities and isinstance(live, str):
-            return parse_quantity(live) == parse_quantity(desired)
+        case str() if quantities and isinstance(live, str) and live != desired:
+            return _same_quantity(live, desired)
     return live == desired
 
 
 def _covers_named(live: list[Any], desired: list[dict[str, Any]]) -> bool:
     by_name = {item.get("name"): item for item in live if isinstance(item, dict)}
     return all(_covers(by_name.get(item["name"]), item, quantities=False) for item in desired)
+
+
+def _same_quantity(one: str, other: str) -> bool:
+    try:
+        return parse_quantity(one) == parse_quantity(other)
+    except ValueError:
+        return False

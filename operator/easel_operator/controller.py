@@ -9,10 +9,11 @@ from easel_crds.demand import ModelKey
 from easel_crds.imagemodel import ImageModel
 from easel_crds.manifest import InvalidManifest
 from easel_crds.metadata import Label
+from easel_kube.client import ApiError, Kube
+from easel_kube.kinds import IMAGE_MODELS, LEASES
 from easel_operator.autoscale import Autoscaler
 from easel_operator.demands import Demands
 from easel_operator.inventory import Inventory
-from easel_operator.kube import IMAGE_MODELS, LEASES, ApiError, Kube
 from easel_operator.observe import read_model
 from easel_operator.reconcile import Reconciler
 from easel_operator.settings import Settings
@@ -50,8 +51,10 @@ class Controller:
         Raises:
             ApiError: the API server did not tell.
         """
+        self._inventory.expect_list()
         models, leases = await asyncio.gather(
-            self._kube.list(IMAGE_MODELS), self._kube.list(LEASES, labels=Label.DEMAND)
+            self._kube.list(IMAGE_MODELS),
+            self._kube.list(LEASES, self._settings.gateway_namespace, labels=Label.DEMAND),
         )
         self._demands.keep({lease["metadata"]["uid"] for lease in leases})
         for lease in leases:
@@ -80,7 +83,8 @@ class Controller:
 
     def demand_changed(self, lease: Document) -> None:
         """A gateway has written its Lease."""
-        self._look_at(self._demands.note(lease, asyncio.get_running_loop().time()))
+        if self._settings.gateway_namespace in ("", lease["metadata"]["namespace"]):
+            self._look_at(self._demands.note(lease, asyncio.get_running_loop().time()))
 
     def gateway_gone(self, lease: Document) -> None:
         """A gateway's Lease was deleted."""

@@ -41,7 +41,8 @@ class Demands:
             demands = {}
         seen = now if before is None or before.renewed != renewed else before.seen
         self._reports[uid] = _Report(renewed, seen, demands)
-        old = before.demands if before is not None else {}
+        counted = before is not None and now - before.seen < LEASE_SECONDS
+        old = before.demands if before is not None and counted else {}
         return {key for key in (*old, *demands) if old.get(key) != demands.get(key)}
 
     def keep(self, uids: Container[str]) -> None:

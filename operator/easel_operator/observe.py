@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from easel_crds.imagemodel import ImageModel
-from easel_crds.manifest import InvalidManifest, parse
+from easel_crds.manifest import InvalidManifest, Problem, parse
 from easel_crds.metadata import Label, child_name
 from easel_crds.runtimeprofile import DEFAULT_PROFILE, RuntimeProfile
+from easel_kube.client import Json, Kube
+from easel_kube.kinds import EVENTS, NODES, PODS, RUNTIME_PROFILES
 from easel_operator import pods
-from easel_operator.kube import CHILDREN, EVENTS, NODES, PODS, RUNTIME_PROFILES, Kube, Object
+from easel_operator.desired import CHILDREN
 from easel_operator.pods import Pod
 
 _GPU_PRODUCT: Final = "nvidia.com/gpu.product"
@@ -24,7 +26,7 @@ class Observed:
     model: ImageModel
     profile: RuntimeProfile | None
     """None if there is none of the name."""
-    children: Mapping[str, Object | None]
+    children: Mapping[str, Json | None]
     """By kind."""
     pods: tuple[Pod, ...]
     autoscaler: str
@@ -37,12 +39,18 @@ class Observed:
         return 0 if deployment is None else int(deployment["spec"].get("replicas", 1))
 
     @property
+    def cache_stays(self) -> bool:
+        """Whether weights outlive the pods that have read them."""
+        cache = None if self.profile is None else self.profile.spec.cache
+        return cache is not None and bool(cache.persistent_volume_claim or cache.host_path)
+
+    @property
     def refused(self) -> str:
         """Why the API server refuses to make pods, if it does."""
         deployment = self.children["Deployment"] or {}
         for condition in deployment.get("status", {}).get("conditions", ()):
             if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-                return str(condition.get("message", ""))
+                return str(condition.get("message") or condition.get("reason") or "it gives no reason")
         return ""
 
     @property
@@ -51,7 +59,7 @@ class Observed:
         foreign = ((kind, child) for kind, child in self.children.items() if child and not self._owns(child))
         return next((f"{kind} {child['metadata']['name']}" for kind, child in foreign), "")
 
-    def _owns(self, child: Object) -> bool:
+    def _owns(self, child: Json) -> bool:
         metadata = child["metadata"]
         owner = next((one for one in metadata.get("ownerReferences", ()) if one.get("controller")), None)
         if owner is None:  # left behind by `kubectl delete --cascade=orphan`
@@ -81,11 +89,15 @@ async def read_profile(kube: Kube, name: str) -> RuntimeProfile | None:
     document = await kube.get(RUNTIME_PROFILES, "", name)
     if document is None:
         return DEFAULT_PROFILE if name == DEFAULT_PROFILE.name else None
-    profile = parse(document)
+    try:
+        profile = parse(document)
+    except InvalidManifest as error:
+        message = f"the RuntimeProfile {name} cannot be read: {error}"
+        raise InvalidManifest((Problem(("spec", "profile"), message),)) from error
     return profile if isinstance(profile, RuntimeProfile) else None
 
 
-def read_model(document: Object) -> ImageModel:
+def read_model(document: Json) -> ImageModel:
     """The ImageModel in the API's `document`.
 
     Raises:
@@ -103,7 +115,7 @@ async def _autoscaler(kube: Kube, namespace: str, seen: tuple[Pod, ...]) -> str:
     if pod is None:
         return ""
     found = await kube.list(EVENTS, namespace, fields=f"regarding.uid={pod.uid}")
-    said = [event for event in found if _speaker(event) not in _SCHEDULERS]
+    said = [event for event in found if event.get("note") and _speaker(event) not in _SCHEDULERS]
     return str(max(said, key=_when)["note"]) if said else ""
 
 

@@ -10,6 +10,9 @@ from easel_operator.desired.deployment import CONTAINER
 _ON_THE_WAY: Final = ("ContainerCreating", "PodInitializing", "CrashLoopBackOff")
 """Reasons for waiting that say nothing about a cause; a container that crashed says more itself."""
 
+_NEVER_RAN: Final = "StartError"
+"""The container runtime could not start the process, say because a hook of the GPU's failed."""
+
 
 @dataclass(frozen=True)
 class End:
@@ -31,6 +34,8 @@ class Pod:
     name: str
     uid: str
     created: datetime
+    replaceable: bool
+    """A ReplicaSet owns it, and makes another when it is deleted."""
     phase: str
     leaving: bool
     """It is being deleted."""
@@ -67,7 +72,7 @@ def from_json(document: Mapping[str, Any]) -> Pod:
     """The pod that the API's `document` describes."""
     metadata, status = document["metadata"], document.get("status", {})
     conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
-    scheduled = conditions.get("PodScheduled", {})
+    created, scheduled = metadata["creationTimestamp"], conditions.get("PodScheduled", {})
     containers: dict[str, dict[str, Any]] = {one["name"]: one for one in status.get("containerStatuses", ())}
     container = containers.get(CONTAINER, {})
     state = container.get("state", {})
@@ -75,12 +80,13 @@ def from_json(document: Mapping[str, Any]) -> Pod:
     return Pod(
         name=metadata["name"],
         uid=metadata["uid"],
-        created=_time(metadata["creationTimestamp"]),
+        created=_time(created),
+        replaceable=any(owner.get("kind") == "ReplicaSet" for owner in metadata.get("ownerReferences", ())),
         phase=status.get("phase", "Pending"),
         leaving="deletionTimestamp" in metadata,
         node=document.get("spec", {}).get("nodeName", ""),
-        unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
-        ready_since=_time(ready["lastTransitionTime"]) if ready.get("status") == "True" else None,
+        unschedulable=scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else "",
+        ready_since=_time(ready.get("lastTransitionTime") or created) if ready.get("status") == "True" else None,
         waiting=_waiting(state.get("waiting", {})),
         running="running" in state,
         last_end=_end(state, container.get("lastState", {}), status),
@@ -97,27 +103,32 @@ def _waiting(waiting: Mapping[str, Any]) -> str:
 
 
 def _end(state: Mapping[str, Any], last: Mapping[str, Any], status: Mapping[str, Any]) -> End | None:
+    if status.get("phase") == "Failed" and status.get("reason"):  # refused by the kubelet, evicted
+        return End(exit_code=0, reason=status["reason"], message=status.get("message", ""), started=False)
     ended = state.get("terminated") or last.get("terminated")
     if ended is not None:
         return End(
             exit_code=ended.get("exitCode", 0),
             reason=ended.get("reason", ""),
             message=ended.get("message", "").strip(),
-            started=bool(ended.get("startedAt")),
+            started=ended.get("reason") != _NEVER_RAN and bool(ended.get("startedAt")),
         )
-    if status.get("phase") == "Failed":  # refused by the kubelet (UnexpectedAdmissionError), evicted
-        return End(exit_code=0, reason=status.get("reason", "Failed"), message=status.get("message", ""), started=False)
+    if status.get("phase") == "Failed":
+        return End(exit_code=0, reason="Failed", message=status.get("message", ""), started=False)
     return None
 
 
-def cold_start_seconds(pods: Iterable[Pod]) -> float | None:
-    """Seconds from creation until it answered, of the pod that became ready last and never restarted."""
+def cold_start_seconds(pods: Iterable[Pod], since: datetime) -> float | None:
+    """Seconds from creation until it answered, of the last pod that did; only of pods that were made after `since`.
+
+    One that restarted, or was there before, may have answered earlier. Clocks differ: none took less than no time.
+    """
     measured = [
         (pod.ready_since, (pod.ready_since - pod.created).total_seconds())
         for pod in pods
-        if pod.ready_since is not None and pod.restarts == 0
+        if pod.ready_since is not None and pod.restarts == 0 and pod.created >= since
     ]
-    return max(measured)[1] if measured else None
+    return max(0.0, max(measured)[1]) if measured else None
 
 
 def _time(text: str) -> datetime:

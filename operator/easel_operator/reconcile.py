@@ -10,12 +10,13 @@ from easel_crds.conditions import Reason
 from easel_crds.demand import ModelKey
 from easel_crds.imagemodel import ImageModelStatus, ScaleDecision
 from easel_crds.manifest import InvalidManifest
+from easel_kube.client import ApiError, Json, Kube
+from easel_kube.kinds import EVENTS, IMAGE_MODELS, PODS
 from easel_operator import events
 from easel_operator.apply import apply_children
 from easel_operator.autoscale import Autoscaler, Decision
 from easel_operator.desired import children
 from easel_operator.inventory import Inventory
-from easel_operator.kube import EVENTS, IMAGE_MODELS, PODS, ApiError, Kube, Object
 from easel_operator.observe import Observed, observe, read_model
 from easel_operator.status import Found, Verdict, ready_condition, status, status_of_invalid
 
@@ -53,6 +54,7 @@ class Reconciler:
             return None
         found = Found(observed.model, self._accepted(observed), observed.replicas, observed.pods)
         found = replace(found, refused=observed.refused, autoscaler=observed.autoscaler, gpu=observed.gpu)
+        found = replace(found, cache_stays=observed.cache_stays)
         look_again: float | None = None
         if found.accepted.holds and observed.profile is not None and not observed.model.spec.paused:
             decision = self.autoscaler.decide(
@@ -82,7 +84,7 @@ class Reconciler:
         return Verdict(holds=True, reason=Reason.VALID)
 
     async def _carry_out(
-        self, observed: Observed, desired: tuple[Object, ...], found: Found, decision: Decision
+        self, observed: Observed, desired: tuple[Json, ...], found: Found, decision: Decision
     ) -> Found:
         """Apply the children, remove pods that will never run again; what was found by it."""
         found = replace(found, wanted=decision.replicas)
@@ -93,14 +95,14 @@ class Reconciler:
                 raise
             return replace(found, refused=str(error))
         for pod in observed.pods:
-            if pod.phase == "Failed" and not pod.leaving:
+            if pod.phase == "Failed" and pod.replaceable and not pod.leaving:
                 await self.kube.delete(PODS, observed.model.metadata.namespace, pod.name, pod.uid)
         if decision.replicas == observed.replicas:
             return found
         taken = ScaleDecision(time=_now(), replicas=decision.replicas, reason=decision.reason)
         return replace(found, decision=taken)
 
-    async def _say(self, found: Found, document: Object) -> None:
+    async def _say(self, found: Found, document: Json) -> None:
         """Write the status if it is not what it was, and the Events of what has changed."""
         old, new = found.model.status, status(found, _now())
         await self._write(document, new)
@@ -110,7 +112,7 @@ class Reconciler:
         if ready is not None:
             await self._event(events.of_transition(found.model, ready_condition(old), ready, self.instance))
 
-    async def _write(self, document: Object, new: ImageModelStatus) -> None:
+    async def _write(self, document: Json, new: ImageModelStatus) -> None:
         desired = new.model_dump(mode="json", by_alias=True, exclude_none=True)
         if document.get("status") == desired:
             return
@@ -123,7 +125,7 @@ class Reconciler:
         }
         await self.kube.apply(IMAGE_MODELS, body, "status")
 
-    async def _event(self, event: Object | None) -> None:
+    async def _event(self, event: Json | None) -> None:
         if event is None:
             return
         try:

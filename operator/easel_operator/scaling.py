@@ -33,7 +33,7 @@ def desired_replicas(spec: ImageModelSpec, need: Need, now: float) -> int:
     """
     if spec.replicas is not None:
         return spec.replicas
-    recent = sum(now - last < spec.scaling.idle_seconds for last in need.last)
+    recent = sum(last + spec.scaling.idle_seconds > now for last in need.last)
     return min(max(recent, spec.warm_replicas), spec.max_replicas)
 
 

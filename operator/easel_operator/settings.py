@@ -17,6 +17,8 @@ class Settings(BaseSettings):
 
     runtime_image: Annotated[str, Field(min_length=1)] = f"easel-runtime:{__version__}"
     """Container image of runtimes whose RuntimeProfile names none."""
+    gateway_namespace: str = ""
+    """Namespace of the gateways, whose Leases say what is asked for; empty: any. Who writes them starts runtimes."""
     liveness_port: Annotated[int, Field(ge=1, le=65535)] = 8081
     """TCP port of `GET /healthz`."""
     workers: Annotated[int, Field(ge=1, le=100)] = 8

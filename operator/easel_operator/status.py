@@ -3,18 +3,21 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
 from easel_crds.conditions import Condition, ConditionType, Reason, with_condition
-from easel_crds.imagemodel import ImageModel, ImageModelStatus, LastFailure, ScaleDecision
+from easel_crds.imagemodel import ImageModel, ImageModelStatus, ScaleDecision
 from easel_crds.metadata import Label, child_name
+from easel_operator.failures import failure_of, last_failure
 from easel_operator.pods import Pod, cold_start_seconds
 
 _MESSAGE_LENGTH: Final = 4096
 _DECISIONS: Final = 5
+_SAME_MOMENT: Final = timedelta(seconds=5)
+"""A pod may be made a moment before the status says that it is wanted."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Found:
     """What the cluster's autoscaler last said of a pod that has no node."""
     gpu: str = ""
     """Product name of the GPU of a pod's node."""
+    cache_stays: bool = True
+    """Weights outlive the pods that have read them."""
     decision: ScaleDecision | None = None
     """A change of the number of replicas that was decided just now."""
 
@@ -63,7 +68,6 @@ def status(found: Found, now: datetime) -> ImageModelStatus:
     for kind, verdict in _verdicts(found):
         conditions = with_condition(conditions, _condition(kind, verdict, model.metadata.generation), now)
     decisions = old.scale_decisions if found.decision is None else (found.decision, *old.scale_decisions)
-    measured = cold_start_seconds(found.pods)
     return ImageModelStatus(
         observed_generation=model.metadata.generation,
         mode=_mode(model),
@@ -74,10 +78,21 @@ def status(found: Found, now: datetime) -> ImageModelStatus:
         endpoint=f"http://{child_name(model.name)}.{model.metadata.namespace}.svc",
         gpu=found.gpu or old.gpu,
         scale_decisions=decisions[:_DECISIONS],
-        cold_start_seconds=old.cold_start_seconds if measured is None else measured,
+        cold_start_seconds=_cold_start(found),
         seconds_per_image=old.seconds_per_image,
-        last_failure=_last_failure(found) or old.last_failure,
+        last_failure=last_failure(found.pods) or old.last_failure,
     )
+
+
+def _cold_start(found: Found) -> float | None:
+    """Measured when the model goes from not loaded to loaded; a pod from before had only stopped answering."""
+    old = found.model.status
+    loaded = next((one for one in old.conditions if one.type == ConditionType.LOADED), None)
+    if loaded is not None and loaded.status == "True":
+        return old.cold_start_seconds
+    since = datetime.fromtimestamp(0, UTC) if loaded is None else loaded.last_transition_time - _SAME_MOMENT
+    measured = cold_start_seconds(found.pods, since)
+    return old.cold_start_seconds if measured is None else measured
 
 
 def status_of_invalid(document: Mapping[str, Any], why: str, now: datetime) -> ImageModelStatus:
@@ -153,7 +168,8 @@ def _no_node(found: Found, pod: Pod) -> str:
 def _cached(found: Found) -> Verdict:
     if found.ready:
         return Verdict(holds=True, reason=Reason.CACHED)
-    if any(condition.type == ConditionType.CACHED and condition.status == "True" for condition in _current(found)):
+    known = any(condition.type == ConditionType.CACHED and condition.status == "True" for condition in _current(found))
+    if known and (found.cache_stays or found.alive):
         return Verdict(holds=True, reason=Reason.CACHED)
     return Verdict(holds=None, reason=Reason.STARTING if found.wanted else Reason.NOT_STARTED)
 
@@ -170,36 +186,13 @@ def _loaded(found: Found) -> Verdict:
         return Verdict(holds=True, reason=Reason.LOADED, message=runtimes)
     if found.refused and found.wanted:
         return Verdict(holds=False, reason=Reason.PODS_REFUSED, message=f"the API server says: {found.refused}")
-    for pod in found.alive:
-        if failure := failure_of(pod):
-            return failure
+    failed = next(filter(None, map(failure_of, found.alive)), None)
+    if failed is not None and not any(pod.loading for pod in found.alive):  # else waiting may yet help
+        reason, message = failed
+        return Verdict(holds=False, reason=reason, message=message)
     if not found.wanted:
         return Verdict(holds=False, reason=Reason.NOT_STARTED, message="no runtime is wanted at present")
     return Verdict(holds=False, reason=Reason.STARTING, message="a runtime is starting")
-
-
-def failure_of(pod: Pod) -> Verdict | None:
-    """What is wrong with a pod that does not answer, if anything is."""
-    if pod.ready:
-        return None
-    if pod.waiting:
-        return Verdict(holds=False, reason=Reason.CANNOT_START, message=f"the kubelet says: {pod.waiting}")
-    end = pod.last_end
-    if end is None:
-        return None
-    if end.exit_code == 1 and end.message:  # how a runtime ends that could not load its model
-        return Verdict(holds=False, reason=Reason.LOAD_FAILED, message=end.message)
-    if pod.running and pod.restarts == 1:  # whatever ended it, it may well be over
-        return None
-    return Verdict(holds=False, reason=Reason.CRASHED, message=_last_words(pod))
-
-
-def _last_words(pod: Pod) -> str:
-    end = pod.last_end
-    if end is None:
-        return ""
-    how = f"the runtime ended ({end.reason}, exit code {end.exit_code})" if end.started else f"the pod was {end.reason}"
-    return f"{how}: {end.message}" if end.message else how
 
 
 def _ready(found: Found, scheduled: Verdict, loaded: Verdict) -> Verdict:
@@ -228,14 +221,3 @@ def _ready_to_start(found: Found, scheduled: Verdict, loaded: Verdict) -> Verdic
         return scheduled
     on_demand = not pinned and not found.model.spec.warm_replicas
     return Verdict(holds=on_demand, reason=Reason.STARTING, message=loaded.message)
-
-
-def _last_failure(found: Found) -> LastFailure | None:
-    """Of the newest pod that has failed."""
-    failed = [pod for pod in found.pods if pod.last_end is not None or pod.waiting]
-    if not failed:
-        return None
-    pod = max(failed, key=lambda one: (one.created, one.name))
-    message = pod.waiting or _last_words(pod)
-    exit_code = pod.last_end.exit_code if pod.last_end is not None and pod.last_end.started else None
-    return LastFailure(pod=pod.name, exit_code=exit_code, message=message[:_MESSAGE_LENGTH])

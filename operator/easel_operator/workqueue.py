@@ -63,7 +63,7 @@ class WorkQueue(Generic[K]):
             return
         pause = min(_FIRST_PAUSE * 2 ** min(self._failures[key], 16), _LONGEST_PAUSE)
         self._failures[key] += 1
-        self.add_after(key, pause * random.uniform(0.75, 1.25))  # noqa: S311 (only so that not all come at once)
+        self.add_after(key, pause * random.uniform(0.5, 1))  # noqa: S311 (only so that not all come at once)
 
     def _push(self, key: K) -> None:
         self._waiting.append(key)

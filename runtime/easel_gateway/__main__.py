@@ -5,20 +5,24 @@ import logging
 import os
 import socket
 import sys
+from typing import Final
 
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from easel_crds.metadata import Label
 from easel_gateway.app import create_app
 from easel_gateway.cluster.directory import ClusterDirectory
-from easel_gateway.cluster.kube import ENDPOINT_SLICES, IMAGE_MODELS, KubeError, connected
 from easel_gateway.cluster.lease import DemandLease
 from easel_gateway.cluster.mirror import Mirror
 from easel_gateway.results.folder import FolderStore
 from easel_gateway.server import allow_many_connections, listen, new_server, on_signals, until_told_to_stop
 from easel_gateway.settings import Pod, ServerSettings
+from easel_kube.client import ApiError, connected
+from easel_kube.kinds import ENDPOINT_SLICES, IMAGE_MODELS
 
 _log = logging.getLogger("easel_gateway")
+_FIELD_MANAGER: Final = "easel-gateway"
 
 
 def main() -> None:
@@ -42,12 +46,12 @@ def main() -> None:
     with listening:
         try:
             asyncio.run(_serve(settings, pod, results, listening))
-        except KubeError as error:
+        except ApiError as error:
             sys.exit(f"easel-gateway: {error}")
 
 
 async def _serve(settings: ServerSettings, pod: Pod, results: FolderStore, listening: socket.socket) -> None:
-    async with connected() as kube:
+    async with connected(_FIELD_MANAGER) as kube:
         lease = DemandLease(kube, pod)
         directory = ClusterDirectory(lease.publish)
         gateway = create_app(settings, directory, results)
@@ -56,7 +60,7 @@ async def _serve(settings: ServerSettings, pod: Pod, results: FolderStore, liste
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="gateway")
         beside = {
             asyncio.create_task(Mirror(kube, IMAGE_MODELS, directory.models).run(), name="models"),
-            asyncio.create_task(Mirror(kube, ENDPOINT_SLICES, directory.slices).run(), name="slices"),
+            asyncio.create_task(Mirror(kube, ENDPOINT_SLICES, directory.slices, Label.MODEL).run(), name="slices"),
             asyncio.create_task(lease.run(), name="demand"),
         }
         _log.info("listening on port %d", listening.getsockname()[1])

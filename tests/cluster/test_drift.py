@@ -31,7 +31,7 @@ def children(namespace: Namespace, whole: dict[str, Document]) -> Iterator[dict[
     for kind in KINDS:
         if _child(namespace, kind) != whole[kind]:
             namespace("delete", kind, meddling.CHILD, "--ignore-not-found")
-            eventually(lambda kind=kind: _child(namespace, kind) == whole[kind])
+    eventually(lambda: {kind: _child(namespace, kind) for kind in KINDS} == whole)
 
 
 def _child(namespace: Namespace, kind: str) -> Document:
@@ -40,7 +40,7 @@ def _child(namespace: Namespace, kind: str) -> Document:
     return owned(found) if found is not None else {}
 
 
-@pytest.mark.parametrize("change", meddling.changes(), ids=str)
+@pytest.mark.parametrize("change", list(meddling.changes()), ids=str)
 def test_what_others_change_is_put_back(change: Change, namespace: Namespace, children: dict[str, Document]) -> None:
     before = namespace.get(change.kind, meddling.CHILD)["metadata"]["resourceVersion"]
     namespace(*change.command)

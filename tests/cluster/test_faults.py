@@ -1,129 +1,168 @@
-"""What others break, and what the operator's death breaks, is whole again soon, and nobody else is harmed."""
+"""What dies, is away, or is made again: the models end where they ought to."""
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from time import monotonic
-from typing import Any, Final
+from typing import Any
 
 import httpx2
 import pytest
 
-from easel_crds.demand import LEASE_SECONDS, Demand, ModelKey
-from support import meddling, operator_process
-from support.builders import manifest
+from support import operator_process
 from support.easel_release import Release
+from support.fleet import Fleet, names_of
 from support.kubectl import SECONDS, Document, Namespace, condition, eventually
-from support.leases import demand_lease, lease_with
-from support.meddling import KINDS, Change, owned
-
-_SOON: Final = 10.0
-"""Seconds within which the operator must have put back what others changed."""
-_EVERYTHING: Final = "im,leases,pods"
+from support.meddling import KINDS
 
 
 @pytest.fixture
-def models(namespace: Namespace, simulated_gpus: str) -> Iterator[Namespace]:
-    """The namespace, in which every model is made by the test and gone after it."""
-    yield namespace
-    namespace("delete", _EVERYTHING, "--selector=easel.dev/kept!=true")
-    eventually(lambda: namespace.list("deployments,services,pods", "easel.dev/model,easel.dev/model!=touched") == [])
+def fleet(namespace: Namespace, simulated_gpus: str) -> Iterator[Fleet]:
+    """Models of one test, gone after it."""
+    found = Fleet(namespace, simulated_gpus)
+    yield found
+    found.clear()
 
 
-@pytest.fixture(scope="module")
-def touched(namespace: Namespace, simulated_gpus: str) -> dict[str, Document]:
-    """The children of a model that others will meddle with, as Easel made them."""
-    model = manifest(
-        meddling.MODEL, modelId=f"{namespace}/touched", warmReplicas=1, maxReplicas=2, gpu={"memory": simulated_gpus}
-    )
-    model["metadata"]["labels"] = {"easel.dev/kept": "true"}
-    namespace.apply(model)
-    namespace.wait_ready(meddling.MODEL)
-    return {kind: _child(namespace, kind) for kind in KINDS}
+def _scale_up(fleet: Fleet, meanwhile: Callable[[], object]) -> dict[str, Any]:
+    """What six models come to that are asked for at once, if `meanwhile` happens when the first has a pod."""
+    names = [f"many-{number}" for number in range(6)]
+    fleet.apply(*map(fleet.model, names))
+    fleet.wait_ready()
+    watch = ["kubectl", f"--namespace={fleet.namespace}", "get", "pods", "--watch", "--output=name"]
+    with subprocess.Popen(watch, stdout=subprocess.PIPE, text=True) as pods, ThreadPoolExecutor() as pool:
+        asked = pool.submit(fleet.ask, *names)
+        assert pods.stdout is not None
+        assert pods.stdout.readline().startswith("pod/")
+        meanwhile()
+        pods.kill()
+        asked.result()
+    fleet.wait_for(2, *names)
+    return fleet.state()
 
 
-@pytest.fixture
-def untouched(namespace: Namespace, touched: dict[str, Document]) -> Iterator[dict[str, Document]]:
-    """The same, and whatever a test could not have put back is made anew for the next."""
-    yield touched
+def test_an_operator_killed_in_the_middle_of_a_scale_up_ends_where_it_would_have_ended(fleet: Fleet) -> None:
+    killed = _scale_up(fleet, operator_process.kill)
+    fleet.clear()
+    assert killed == _scale_up(fleet, lambda: None)
+
+
+def test_while_the_operator_is_away_models_serve_and_what_was_missed_is_caught_up(
+    fleet: Fleet, easel: Release, gateway: str
+) -> None:
+    names = ("stays", "goes", "grows")
+    fleet.apply(*(fleet.model(name, warmReplicas=1) for name in names))
+    fleet.wait_for(1, *names)
+    before = fleet.pods("stays")
+    with operator_process.away(easel.system):
+        fleet.namespace("delete", "im", "goes")
+        fleet.apply(fleet.model("grows", warmReplicas=2), fleet.model("comes", warmReplicas=1))
+        eventually(lambda: fleet.left("goes"), lambda left: not left)
+        listed = [model["id"] for model in httpx2.get(f"{gateway}/v1/models", timeout=SECONDS).json()["data"]]
+        assert f"{fleet.namespace}/stays" in listed
+        assert f"{fleet.namespace}/goes" not in listed
+    fleet.wait_for(2, "grows")
+    fleet.wait_for(1, "stays", "comes")
+    assert fleet.pods("stays") == before
+    assert fleet.left("goes") == []
+
+
+def test_thirty_models_at_once_come_to_exactly_what_they_need(fleet: Fleet) -> None:
+    warm, cold = [f"warm-{number}" for number in range(10)], [f"cold-{number}" for number in range(20)]
+    fleet.apply(*(fleet.model(name, warmReplicas=1) for name in warm), *map(fleet.model, cold))
+    fleet.wait_ready()
+    fleet.wait_for(1, *warm)
     for kind in KINDS:
-        if _child(namespace, kind) != touched[kind]:
-            namespace("delete", kind, "easel-touched", "--ignore-not-found")
-            eventually(lambda kind=kind: _child(namespace, kind) == touched[kind])
+        assert fleet.names(kind) == names_of(*warm, *cold)
+    assert len(fleet.names("replicasets")) == len(warm + cold)
+    assert len(fleet.names("pods")) == len(warm)
+    before = fleet.state()
+    operator_process.kill()
+    fleet.apply(fleet.model("later"))
+    fleet.wait_ready()  # so a new operator has looked at the others, too
+    after = fleet.state()
+    assert {name.partition(" ")[2] for name in after.keys() - before.keys()} == {"later", "easel-later"}
+    assert {name: after[name] for name in before} == before
 
 
-def _child(namespace: Namespace, kind: str) -> Document:
-    """What is Easel's of a child of the model that is meddled with; empty if there is none."""
-    found = namespace.find(kind, "easel-touched")
-    return owned(found) if found is not None else {}
+def _refuse(namespace: Namespace, pod: str, why: str) -> None:
+    """What the kubelet says of a pod for which there is no healthy GPU."""
+    status = {"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": why}
+    namespace("patch", "pod", pod, "--subresource=status", "--type=merge", f"--patch={json.dumps({'status': status})}")
 
 
-def _on_demand(namespace: Namespace, name: str, memory: str, **spec: Any) -> Document:
-    scaling = {"targetInFlight": 1, "idleSeconds": 600}
-    spec = {"modelId": f"{namespace}/{name}", "maxReplicas": 2, "scaling": scaling, "gpu": {"memory": memory}, **spec}
-    return manifest(name, **spec)
+def test_a_pod_that_the_kubelet_refused_is_removed_and_replaced_and_told_of(fleet: Fleet) -> None:
+    fleet.apply(fleet.model("refused", warmReplicas=1))
+    fleet.wait_for(1, "refused")
+    (name,) = fleet.names("pods")
+    why = "Allocate failed due to no healthy devices present; cannot allocate unhealthy devices nvidia.com/gpu"
+    _refuse(fleet.namespace, name, why)
+    eventually(lambda: fleet.names("pods"), lambda names: len(names) == 1 and names != [name])
+    fleet.wait_for(1, "refused")
+    model = fleet.get("refused")
+    assert condition(model, "Ready")["status"] == "True"
+    assert model["status"]["lastFailure"] == {"pod": name, "message": f"the pod was UnexpectedAdmissionError: {why}"}
 
 
-def _asked(namespace: Namespace, *names: str) -> Document:
-    """The Lease of a gateway with two requests for each of the models."""
-    return demand_lease("gateway", {ModelKey(namespace.name, name): Demand(waiting=2) for name in names})
+def test_a_failed_pod_of_somebody_else_is_kept(fleet: Fleet) -> None:
+    fleet.apply(fleet.model("shared", warmReplicas=1))
+    fleet.wait_for(1, "shared")
+    (name,) = fleet.names("pods")
+    metadata = {"name": "theirs", "labels": {"easel.dev/model": "shared"}}
+    spec = {"containers": [{"name": "shell", "image": "shell:1"}], "schedulerName": "nobody"}
+    fleet.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    try:
+        _refuse(fleet.namespace, "theirs", "theirs to look into")
+        _refuse(fleet.namespace, name, "a matter of Easel's")
+        eventually(lambda: fleet.names("pods"), lambda names: name not in names)
+        fleet.wait_for(1, "shared")
+        assert "theirs" in fleet.names("pods")
+    finally:
+        fleet.namespace("delete", "pod", "theirs", "--ignore-not-found")
 
 
-def _wait_serving(namespace: Namespace, replicas: int, *names: str) -> None:
-    models = [f"im/{name}" for name in names]
-    namespace("wait", f"--for=jsonpath={{.status.readyReplicas}}={replicas}", *models, f"--timeout={SECONDS:.0f}s")
+def _owners(children: list[Document]) -> set[str]:
+    return {child["metadata"]["ownerReferences"][0]["uid"] for child in children}
 
 
-def _pods(namespace: Namespace, model: str) -> list[Document]:
-    return namespace.list("pods", f"easel.dev/model={model}")
+def test_a_model_made_again_in_one_breath_is_a_new_one(fleet: Fleet) -> None:
+    fleet.apply(fleet.model("again"), fleet.model("brief", idle_seconds=1))
+    fleet.wait_ready()
+    fleet.ask("again", "brief")
+    fleet.wait_for(2, "again", "brief")
+    fleet.namespace("delete", "leases", "--all")
+    fleet.wait_for(0, "brief")  # so the operator knows that nobody asks any more
+    with operator_process.asleep():
+        fleet.namespace("delete", "im", "again")
+        fleet.apply(fleet.model("again"))
+    model = eventually(lambda: fleet.get("again"), lambda one: condition(one, "Ready").get("status") == "True")
+    assert condition(model, "Ready")["reason"] == "ScaledToZero", "nobody has asked for this one"
+    assert model["status"]["scaleDecisions"] == []
+    children = fleet.children("again")
+    assert len(children) == len(KINDS)
+    assert _owners(children) == {model["metadata"]["uid"]}
+    eventually(lambda: fleet.pods("again"), lambda pods: not pods)
 
 
-@pytest.mark.parametrize("change", meddling.changes(), ids=str)
-def test_what_others_change_is_put_back(change: Change, namespace: Namespace, untouched: dict[str, Document]) -> None:
-    before = namespace.get(change.kind, "easel-touched")["metadata"]
-    namespace(*change.command)
-
-    def whole() -> bool:
-        found = namespace.find(change.kind, "easel-touched")
-        return (
-            found is not None
-            and found["metadata"]["resourceVersion"] != before["resourceVersion"]
-            and (owned(found) == untouched[change.kind])
-        )
-
-    eventually(whole, seconds=_SOON)
+def test_a_model_replaced_by_force_comes_back(fleet: Fleet) -> None:
+    fleet.apply(fleet.model("forced", warmReplicas=2))
+    fleet.wait_for(2, "forced")
+    before = set(fleet.pods("forced"))
+    fleet.namespace("replace", "--force", "-f", "-", given=json.dumps(fleet.model("forced", warmReplicas=1)))
+    eventually(lambda: fleet.pods("forced"), lambda pods: len(pods) == 1 and not before.intersection(pods))
+    fleet.wait_for(1, "forced")
+    model = eventually(lambda: fleet.get("forced"), lambda one: condition(one, "Ready")["status"] == "True")
+    assert condition(model, "Ready")["message"] == "1 of 1 runtimes answer"
+    assert "lastFailure" not in model["status"]
 
 
-def test_what_others_add_stays(namespace: Namespace, untouched: dict[str, Document]) -> None:
-    namespace("annotate", "deployment,service", "easel-touched", "example.org/cost-centre=42")
-    namespace("label", "service", "easel-touched", "team=images")
-    template = {
-        "containers": [
-            {"name": "mesh", "image": "mesh:1"},
-            {"name": "runtime", "env": [{"name": "INJECTED", "value": "1"}]},
-        ]
-    }
-    injected = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "easel-touched"},
-        "spec": {"template": {"spec": template}},
-    }
-    namespace("apply", "--server-side", "--field-manager=mesh", "-f", "-", given=json.dumps(injected))
-    namespace("scale", "deployment/easel-touched", "--replicas=2")  # has Easel write
-    replicas = eventually(
-        lambda: namespace.get("deployment", "easel-touched"), lambda one: one["spec"]["replicas"] == 1, _SOON
-    )
-    assert replicas["metadata"]["annotations"]["example.org/cost-centre"] == "42"
-    containers = {one["name"]: one for one in replicas["spec"]["template"]["spec"]["containers"]}
-    assert containers["mesh"]["image"] == "mesh:1"
-    assert {"name": "INJECTED", "value": "1"} in containers["runtime"]["env"]
-    namespace("label", "service", "easel-touched", "easel.dev/model-")
-    labels = eventually(
-        lambda: namespace.get("service", "easel-touched")["metadata"]["labels"],
-        lambda found: "easel.dev/model" in found,
-        _SOON,
-    )
-    assert labels["team"] == "images"
+def test_what_an_orphaning_deletion_left_is_taken_over_without_a_restart(fleet: Fleet) -> None:
+    fleet.apply(fleet.model("orphaned", warmReplicas=1))
+    fleet.wait_for(1, "orphaned")
+    before = fleet.pods("orphaned")
+    fleet.namespace("delete", "im", "orphaned", "--cascade=orphan")
+    fleet.apply(fleet.model("orphaned", warmReplicas=1))
+    fleet.wait_for(1, "orphaned")
+    model = fleet.get("orphaned")
+    eventually(lambda: _owners(fleet.children("orphaned")), lambda owners: owners == {model["metadata"]["uid"]})
+    assert fleet.pods("orphaned") == before

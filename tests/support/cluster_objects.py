@@ -72,6 +72,15 @@ def pod_document(name: str = "easel-demo-6b7f-x2x4z", *, node: str = "", created
             "uid": f"uid-of-{name}",
             "creationTimestamp": written(at(created)),
             "labels": {Label.MODEL: "demo", "pod-template-hash": "6b7f"},
+            "ownerReferences": [
+                {
+                    "apiVersion": "apps/v1",
+                    "kind": "ReplicaSet",
+                    "name": "easel-demo-6b7f",
+                    "uid": "u",
+                    "controller": True,
+                }
+            ],
         },
         "spec": {**spec, "nodeName": node} if node else spec,
         "status": {"qosClass": "Burstable", "phase": "Pending", **status},

@@ -15,7 +15,8 @@ from unittest.mock import patch
 from aiohttp import web
 from kubernetes.aio import client
 
-from easel_operator.kube import Kube
+from easel_crds.metadata import FIELD_MANAGER
+from easel_kube.client import Kube
 from support.api_defaults import stored
 
 Json = dict[str, Any]
@@ -193,7 +194,7 @@ async def kube_at(url: str) -> AsyncIterator[Kube]:
     with patch.object(ssl, "create_default_context", return_value=certificates):
         api = client.ApiClient(configuration)
     async with api:
-        yield Kube(api)
+        yield Kube(api, FIELD_MANAGER)
 
 
 @cache

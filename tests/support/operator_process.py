@@ -49,7 +49,9 @@ def start_anew(system: Namespace) -> None:
 
 def _find() -> psutil.Process:
     """Sees what runs in the pods of this cluster's nodes, and nothing of other clusters."""
-    (found,) = eventually(lambda: [one for one in psutil.process_iter() if _is_operator(one)], lambda all_: len(all_) == 1)
+    (found,) = eventually(
+        lambda: [one for one in psutil.process_iter() if _is_operator(one)], lambda all_: len(all_) == 1
+    )
     return found
 
 

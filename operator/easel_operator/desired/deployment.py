@@ -129,11 +129,13 @@ def _environment(model: ImageModel, profile: RuntimeProfile) -> list[dict[str, A
         Env.PORT: str(RUNTIME_PORT),
         Env.TERMINATION_LOG: _TERMINATION_LOG,
     }
-    environment: list[dict[str, Any]] = [{"name": str(name), "value": value} for name, value in variables.items()]
-    if profile.spec.hub_token is not None:
-        secret = {"name": profile.spec.hub_token.name, "key": profile.spec.hub_token.key}
-        environment.append({"name": _TOKEN, "valueFrom": {"secretKeyRef": secret}})
-    return environment
+    # The API server does not keep an empty value.
+    sources: dict[str, dict[str, Any]] = {
+        str(name): {"value": value} if value else {} for name, value in variables.items()
+    }
+    if (token := profile.spec.hub_token) is not None:
+        sources[_TOKEN] = {"valueFrom": {"secretKeyRef": {"name": token.name, "key": token.key}}}
+    return [{"name": name, **source} for name, source in sources.items()]
 
 
 def _cache(profile: RuntimeProfile) -> dict[str, Any]:

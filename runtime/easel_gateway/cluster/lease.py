@@ -14,8 +14,9 @@ from typing import Any, Final
 from easel_crds.demand import LEASE_SECONDS, Demand, ModelKey, to_annotation
 from easel_crds.metadata import Label
 from easel_gateway.cluster.backoff import Backoff
-from easel_gateway.cluster.kube import Kube, KubeError
 from easel_gateway.settings import Pod
+from easel_kube.client import ApiError, Kube
+from easel_kube.kinds import LEASES
 
 _log = logging.getLogger(__name__)
 WRITE_SECONDS: Final = 2.0
@@ -66,7 +67,7 @@ class DemandLease:
             await self._until_due()
             try:
                 await self._write()
-            except KubeError as error:
+            except ApiError as error:
                 if not backoff.failures:
                     _log.warning("the demand cannot be written, cold models stay cold: %s", error)
                 await asyncio.sleep(backoff.pause())
@@ -80,7 +81,7 @@ class DemandLease:
         self._demands.clear()
         if self._certain and not self._written:
             return
-        with suppress(KubeError, TimeoutError):
+        with suppress(ApiError, TimeoutError):
             async with asyncio.timeout(_LAST_SECONDS):
                 await self._write()
 
@@ -104,9 +105,7 @@ class DemandLease:
     async def _write(self) -> None:
         self._written, self._certain = dict(self._demands), False
         self._tried_at = asyncio.get_running_loop().time()
-        namespace, name = self._pod.namespace, self._pod.name
-        path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"
-        await self._kube.apply(path, lease(self._pod, self._written, datetime.now(UTC)))
+        await self._kube.apply(LEASES, lease(self._pod, self._written, datetime.now(UTC)))
         self._certain = True
 
 

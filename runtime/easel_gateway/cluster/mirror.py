@@ -9,7 +9,8 @@ import random
 from typing import Final, Protocol
 
 from easel_gateway.cluster.backoff import LONGEST_SECONDS, Backoff
-from easel_gateway.cluster.kube import Collection, Event, Json, Kube, KubeError
+from easel_kube.client import ApiError, Event, Json, Kube
+from easel_kube.kinds import Kind
 
 _log = logging.getLogger(__name__)
 _PAGE: Final = 500
@@ -45,14 +46,16 @@ class Mirror:
     def __init__(
         self,
         kube: Kube,
-        collection: Collection,
+        kind: Kind,
         copy: Copy,
+        labels: str = "",
         *,
         silence_seconds: float = _SILENCE_SECONDS,
         relist_seconds: float = _RELIST_SECONDS,
     ) -> None:
         self._kube = kube
-        self._collection = collection
+        self._kind = kind
+        self._labels = labels
         self._copy = copy
         self._silence_seconds = silence_seconds
         self._relist_seconds = relist_seconds
@@ -71,7 +74,7 @@ class Mirror:
                     self._version = await self._list()
                     self._listed_at = began
                 await self._watch()
-            except KubeError as error:
+            except ApiError as error:
                 if error.status:  # the connection is well, so it is this version that leads nowhere
                     self._version = ""
                 self._note(error, loop.time() - began)
@@ -80,26 +83,21 @@ class Mirror:
     async def _list(self) -> str:
         """Take in every object; returns the version from which to watch."""
         keys: set[Key] = set()
-        query = self._collection.query(limit=str(_PAGE))
+        continued = ""
         while True:
-            page = await self._kube.get(self._collection.path, query)
+            page = await self._kube.page(self._kind, self._labels, _PAGE, continued)
             for document in page.get("items") or ():
                 keys.add(_key(document))
                 self._copy.put(document)
-            if more := page["metadata"].get("continue"):
-                query["continue"] = more
-                continue
-            self._copy.retain(keys)
-            return str(page["metadata"]["resourceVersion"])
+            continued = page["metadata"].get("continue", "")
+            if not continued:
+                self._copy.retain(keys)
+                return str(page["metadata"]["resourceVersion"])
 
     async def _watch(self) -> None:
-        query = self._collection.query(
-            watch="true",
-            allowWatchBookmarks="true",
-            resourceVersion=self._version,
-            timeoutSeconds=str(random.randint(*_WATCH_SECONDS)),  # noqa: S311 (to spread the load)
-        )
-        async with self._kube.watch(self._collection.path, query, self._silence_seconds) as events:
+        seconds = random.randint(*_WATCH_SECONDS)  # noqa: S311 (to spread the load)
+        watch = self._kube.watch(self._kind, self._labels, self._version, seconds, self._silence_seconds)
+        async with watch as events:
             self._note_well()
             async for event in events:
                 self._take(event)
@@ -111,19 +109,19 @@ class Mirror:
         elif event.type != "BOOKMARK":
             self._copy.put(event.object)
 
-    def _note(self, error: KubeError, lived: float) -> None:
+    def _note(self, error: ApiError, lived: float) -> None:
         """One line when the trouble begins; that a version is gone, or that a long watch is cut, is none."""
         trouble = error.status != 410 and lived <= LONGEST_SECONDS
         if trouble and not self._away:
             self._away = True
-            _log.warning("%s cannot be followed, what is known stays in force: %s", self._collection, error)
+            _log.warning("%s cannot be followed, what is known stays in force: %s", self._kind, error)
         else:
-            _log.debug("%s: %s", self._collection, error)
+            _log.debug("%s: %s", self._kind, error)
 
     def _note_well(self) -> None:
         if self._away:
             self._away = False
-            _log.info("%s are followed again", self._collection)
+            _log.info("%s are followed again", self._kind)
 
 
 def _key(document: Json) -> Key:

@@ -10,9 +10,10 @@ import yaml
 
 from easel_crds import __version__
 from easel_crds.metadata import GATEWAY_PORT
-from easel_gateway.cluster.kube import ENDPOINT_SLICES, IMAGE_MODELS
 from easel_gateway.settings import Pod, ServerSettings
-from easel_operator import kube
+from easel_kube import kinds
+from easel_kube.kinds import ENDPOINT_SLICES, IMAGE_MODELS
+from easel_operator.desired import CHILDREN
 from easel_operator.settings import Settings as OperatorSettings
 from testbed import images
 
@@ -113,10 +114,10 @@ def test_a_gateway_may_end_by_itself() -> None:
 
 
 def test_the_operator_may_do_what_it_does_and_no_more() -> None:
-    made = {kind.plural for kind in kube.CHILDREN.values()}
+    made = {kind.plural for kind in CHILDREN.values()}
     watched = made | {"imagemodels", "runtimeprofiles", "pods", "leases"}
-    kinds = {each for each in vars(kube).values() if isinstance(each, kube.Kind)}
-    group = {kind.plural: kind.api_version.rpartition("/")[0] for kind in kinds}
+    every = [each for each in vars(kinds).values() if isinstance(each, kinds.Kind) and each != ENDPOINT_SLICES]
+    group = {kind.plural: kind.api_version.rpartition("/")[0] for kind in every}
     needed = {(group[name], name, verb) for name in watched for verb in ("list", "watch")}
     needed |= {(group[name], name, "get") for name in made | {"imagemodels", "runtimeprofiles", "nodes"}}
     needed |= {(group[name], name, verb) for name in made for verb in ("create", "patch")}
@@ -130,7 +131,7 @@ def test_the_operator_may_do_what_it_does_and_no_more() -> None:
 
 
 def test_the_gateway_may_do_what_it_does_and_no_more() -> None:
-    read = {tuple(each.path.split("/")[2::2]) for each in (IMAGE_MODELS, ENDPOINT_SLICES)}
+    read = {(each.api_version.rpartition("/")[0], each.plural) for each in (IMAGE_MODELS, ENDPOINT_SLICES)}
     assert granted("gateway-access", "ClusterRole") == {(*each, verb) for each in read for verb in ("list", "watch")}
     assert granted("gateway-access", "Role") == {
         ("coordination.k8s.io", "leases", verb) for verb in ("create", "patch")

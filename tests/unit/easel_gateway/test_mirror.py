@@ -10,8 +10,9 @@ import pytest
 
 from easel_gateway.cluster import mirror
 from easel_gateway.cluster.backoff import FIRST_SECONDS, LONGEST_SECONDS, Backoff
-from easel_gateway.cluster.kube import ENDPOINT_SLICES, IMAGE_MODELS, Collection, Json, Kube, KubeError, connected
 from easel_gateway.cluster.mirror import Key, Mirror
+from easel_kube.client import ApiError, Json, Kube, connected
+from easel_kube.kinds import ENDPOINT_SLICES, IMAGE_MODELS, Kind
 from support.kube_api import MODELS, SLICES, KubeApi, endpoint_slice, kube_api, model
 from support.runtimes import until
 
@@ -52,7 +53,7 @@ async def api() -> AsyncIterator[KubeApi]:
 @pytest.fixture
 async def kube(api: KubeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Kube]:
     monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path)))
-    async with connected() as client:
+    async with connected("tests") as client:
         yield client
 
 
@@ -60,9 +61,9 @@ async def kube(api: KubeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 async def follow(kube: Kube) -> AsyncIterator[Callable[..., Copy]]:
     running: list[asyncio.Task[None]] = []
 
-    def start(collection: Collection = IMAGE_MODELS, **options: float) -> Copy:
+    def start(kind: Kind = IMAGE_MODELS, labels: str = "", **options: float) -> Copy:
         copy = Copy()
-        copy.mirror = Mirror(kube, collection, copy, **options)
+        copy.mirror = Mirror(kube, kind, copy, labels, **options)
         running.append(asyncio.create_task(copy.mirror.run()))
         return copy
 
@@ -106,7 +107,7 @@ async def test_a_long_list_comes_in_pages(api: KubeApi, follow: Follow, monkeypa
 
 
 async def test_only_slices_of_models_are_asked_for(api: KubeApi, follow: Follow) -> None:
-    copy = follow(ENDPOINT_SLICES)
+    copy = follow(ENDPOINT_SLICES, "easel.dev/model")
     await until(lambda: api.watches == 1)
     assert {request.query["labelSelector"] for request in api.requests} == {"easel.dev/model"}
     api.put(SLICES, endpoint_slice())
@@ -261,8 +262,8 @@ async def test_an_event_that_makes_no_sense_is_an_error_like_others(
 
     monkeypatch.setattr(api, "_write", write)
     api.put(MODELS, model())
-    with pytest.raises(KubeError) as caught:
-        async with kube.watch(MODELS, {"watch": "true", "resourceVersion": "100"}, 10) as events:
+    with pytest.raises(ApiError) as caught:
+        async with kube.watch(IMAGE_MODELS, "", "100", 300, 10) as events:
             await anext(events)
     assert caught.value.status == 500
 

@@ -21,6 +21,7 @@ _PROFILES = {
     "everything": runtime_profile(
         image="example.org/runtime:1",
         imagePullPolicy="Always",
+        imagePullSecrets=["registry", "mirror"],
         resources={"cpu": "0.5", "memory": "16384Mi", "ephemeralStorage": "1.5Gi"},
         gpuResource="nvidia.com/gpu.shared",
         nodeTerms=[{"match": [{"key": "a", "operator": "Exists"}, {"key": "b", "values": ["1", "2"]}]}],
@@ -174,6 +175,7 @@ def test_a_quantity_that_is_none_is_for_the_api_server_to_refuse() -> None:
 
 _GIVEN_UP = {
     "a variable": runtime_profile(env=[{"name": "HF_HUB_OFFLINE", "value": "1"}]),
+    "a pull secret": runtime_profile(imagePullSecrets=["registry"]),
     "the hub token": runtime_profile(hubToken={"name": "hub"}),
     "the runtime class": runtime_profile(runtimeClassName="nvidia"),
     "the priority class": runtime_profile(priorityClassName="high"),

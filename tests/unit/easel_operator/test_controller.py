@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from easel_crds.demand import Demand
+from easel_kube.client import ApiError, Kube
+from easel_kube.kinds import Kind
 from easel_operator import workqueue
 from easel_operator.controller import Controller
-from easel_operator.kube import ApiError, Kind, Kube
 from easel_operator.settings import Settings
 from support.cluster_objects import KEY, NAMESPACE, at, child_path, lease, model_document, written
 from support.object_store import Answer, ObjectStore, kube_at, object_store, refusal
@@ -213,7 +214,7 @@ class _Meanwhile(Kube):
 
 async def test_what_a_watch_told_during_a_resync_is_not_forgotten(store: ObjectStore) -> None:
     async with kube_at(store.url) as plain:
-        kube = _Meanwhile(plain._api)
+        kube = _Meanwhile(plain._api, "easel")
         operator = Operator(store, Controller(kube, Settings(), "host-1"))
         kube.happens = lambda: operator.change("old", modelId="a/b", warmReplicas=1)
         await operator.controller.resync()

@@ -8,7 +8,8 @@ import pytest
 from easel_crds.manifest import InvalidManifest
 from easel_crds.metadata import Label
 from easel_crds.runtimeprofile import DEFAULT_PROFILE
-from easel_operator.kube import CHILDREN, Kube
+from easel_kube.client import Kube
+from easel_operator.desired import CHILDREN
 from easel_operator.observe import Observed, observe, read_model, read_profile
 from support.cluster_objects import (
     MODEL_UID,

@@ -202,15 +202,15 @@ def test_times_in_any_of_the_forms_that_kubernetes_writes() -> None:
 
 
 def test_a_cold_start_lasts_from_creation_to_the_first_answer() -> None:
-    assert cold_start_seconds([]) is None
-    assert cold_start_seconds([pod(loading_pod()), pod(homeless_pod())]) is None
-    assert cold_start_seconds([pod(ready_pod(since=90, created=10))]) == 80
+    assert cold_start_seconds([], at(-9)) is None
+    assert cold_start_seconds([pod(loading_pod()), pod(homeless_pod())], at(-9)) is None
+    assert cold_start_seconds([pod(ready_pod(since=90, created=10))], at(-9)) == 80
 
 
 def test_the_latest_cold_start_counts() -> None:
     early, late = pod(ready_pod(since=90)), pod(ready_pod(since=400, created=360))
-    assert cold_start_seconds([early, late]) == cold_start_seconds([late, early]) == 40
+    assert cold_start_seconds([early, late], at(-9)) == cold_start_seconds([late, early], at(-9)) == 40
 
 
 def test_a_pod_that_restarted_tells_nothing_about_cold_starts() -> None:
-    assert cold_start_seconds([pod(ready_pod(since=7000, last=end(137, "OOMKilled"), restarts=1))]) is None
+    assert cold_start_seconds([pod(ready_pod(since=7000, last=end(137, "OOMKilled"), restarts=1))], at(-9)) is None

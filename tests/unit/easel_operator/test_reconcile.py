@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from easel_crds.demand import Demand
+from easel_kube.client import ApiError
 from easel_operator.autoscale import Autoscaler
 from easel_operator.demands import Demands
+from easel_operator.desired import CHILDREN
 from easel_operator.inventory import Inventory
-from easel_operator.kube import CHILDREN, ApiError
 from easel_operator.observe import read_model
 from easel_operator.reconcile import Reconciler
 from support.cluster_objects import (
@@ -268,6 +269,9 @@ async def test_pods_that_will_never_run_again_are_removed_and_others_are_not(clu
     cluster.store.put(_PODS, rejected_pod(name="rejected"))
     cluster.store.put(_PODS, deleted(rejected_pod(name="leaving")))
     cluster.store.put(_PODS, crashing_pod(end(1), name="crashing"))
+    made_by_hand = rejected_pod(name="by-hand")
+    del made_by_hand["metadata"]["ownerReferences"]
+    cluster.store.put(_PODS, made_by_hand)
     await cluster.look()
     assert [path for method, path in cluster.store.writes if method == "DELETE"] == [f"{_PODS}/rejected"]
     assert cluster.status()["lastFailure"]["pod"] == "rejected"

@@ -254,7 +254,7 @@ def test_a_pod_that_never_ran_has_no_exit_code() -> None:
     failure = status(_found(rejected_pod(message="no healthy devices present")), _NOW).last_failure
     assert failure is not None
     assert failure.exit_code is None
-    assert failure.message == "the pod was UnexpectedAdmissionError: no healthy devices present"
+    assert failure.message == "UnexpectedAdmissionError: no healthy devices present"
 
 
 def test_the_failure_of_the_newest_pod_is_told_and_kept_when_it_is_gone() -> None:

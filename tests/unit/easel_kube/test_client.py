@@ -10,20 +10,9 @@ import pytest
 import yaml
 from kubernetes.aio.config import kube_config
 
-from easel_operator import kube as module
-from easel_operator.kube import (
-    DEPLOYMENTS,
-    EVENTS,
-    IMAGE_MODELS,
-    NODES,
-    PODS,
-    RUNTIME_PROFILES,
-    SERVICES,
-    ApiError,
-    Kind,
-    Kube,
-    connected,
-)
+from easel_kube import client as module
+from easel_kube.client import ApiError, Kube, connected
+from easel_kube.kinds import DEPLOYMENTS, EVENTS, IMAGE_MODELS, NODES, PODS, RUNTIME_PROFILES, SERVICES, Kind
 from support.cluster_objects import NAMESPACE, model_document
 from support.object_store import HOST, Answer, ObjectStore, kube_at, object_store, refusal
 
@@ -256,7 +245,7 @@ async def test_a_kubeconfig_leads_to_its_cluster(
     monkeypatch.setenv("KUBECONFIG", str(file))
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(file))  # it reads the variable on import
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    async with connected() as kube:
+    async with connected("easel") as kube:
         assert await kube.list(PODS) == []
     assert store.requests[0].headers["Authorization"] == "Bearer mine"
 
@@ -267,7 +256,7 @@ async def test_without_any_way_to_a_cluster_it_says_so(monkeypatch: pytest.Monke
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", missing)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(ApiError):
-        async with connected():
+        async with connected("easel"):
             pass
 
 

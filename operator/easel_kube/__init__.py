@@ -1,0 +1,1 @@
+"""The API server, as far as operator and gateway need it. Nothing else imports its client."""
