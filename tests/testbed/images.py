@@ -152,6 +152,7 @@ def _build_in(folder: Path, image: Image) -> None:
     _buildah(
         *("push", "--compression-format=zstd", "--compression-level=1"), image.reference, f"oci:{layout}:{image.name}"
     )
+    _buildah("rm", "--all")  # a build that failed, or was killed, leaves its container, which holds on to its image
     _buildah("rmi", "--prune")
     oci.prune(layout)
     # A name without a registry, as the chart has it, is this one to containerd.
