@@ -25,24 +25,30 @@ def fleet(namespace: Namespace, simulated_gpus: str) -> Iterator[Fleet]:
 
 
 def _scale_up(fleet: Fleet, meanwhile: Callable[[], object]) -> dict[str, Any]:
-    """What six models come to that are asked for at once, if `meanwhile` happens when the first has a pod."""
-    names = [f"many-{number}" for number in range(6)]
+    """What eight models come to that are asked for at once, if `meanwhile` happens when the first is scaled."""
+    names = [f"many-{number}" for number in range(8)]
     fleet.apply(*map(fleet.model, names))
     fleet.wait_ready()
-    watch = ["kubectl", f"--namespace={fleet.namespace}", "get", "pods", "--watch", "--output=name"]
-    with subprocess.Popen(watch, stdout=subprocess.PIPE, text=True) as pods, ThreadPoolExecutor() as pool:
+    output = r"--output=jsonpath={.spec.replicas}{'\n'}"
+    watch = ["kubectl", f"--namespace={fleet.namespace}", "get", "deployments", "--watch", output]
+    with subprocess.Popen(watch, stdout=subprocess.PIPE, text=True) as deployments, ThreadPoolExecutor() as pool:
+        assert deployments.stdout is not None
+        assert [deployments.stdout.readline() for _ in names] == ["0\n"] * len(names)
         asked = pool.submit(fleet.ask, *names)
-        assert pods.stdout is not None
-        assert pods.stdout.readline().startswith("pod/")
+        assert "2\n" in deployments.stdout
         meanwhile()
-        pods.kill()
+        deployments.kill()
         asked.result()
     fleet.wait_for(2, *names)
     return fleet.state()
 
 
 def test_an_operator_killed_in_the_middle_of_a_scale_up_ends_where_it_would_have_ended(fleet: Fleet) -> None:
-    killed = _scale_up(fleet, operator_process.kill)
+    def kill() -> None:
+        operator_process.kill()
+        assert {one["spec"]["replicas"] for one in fleet.namespace.list("deployments")} == {0, 2}, "not in the middle"
+
+    killed = _scale_up(fleet, kill)
     fleet.clear()
     assert killed == _scale_up(fleet, lambda: None)
 

@@ -7,10 +7,12 @@ from typing import Any, Final
 from easel_crds.demand import Demand, ModelKey
 from easel_crds.metadata import Label, child_name
 from support.builders import manifest
-from support.kubectl import SECONDS, Document, Namespace, eventually
+from support.kubectl import Document, Namespace, eventually
 from support.leases import demand_lease
 from support.meddling import KINDS, owned
 
+_SECONDS: Final = 90
+"""Longest wait of one kubectl, shorter than that for kubectl, so that it can say what it has waited for."""
 _EVERYTHING: Final = ",".join((*KINDS, "endpointslices", "replicasets", "pods"))
 
 
@@ -39,13 +41,13 @@ class Fleet:
 
     def wait_ready(self) -> None:
         """All of them."""
-        self.namespace("wait", "--for=condition=Ready", "im", "--all", f"--timeout={SECONDS:.0f}s")
+        self.namespace("wait", "--for=condition=Ready", "im", "--all", f"--timeout={_SECONDS}s")
 
     def wait_for(self, replicas: int, *names: str) -> None:
         """Until so many runtimes answer of each."""
         models = [f"im/{name}" for name in names]
         field = f"jsonpath={{.status.readyReplicas}}={replicas}"
-        self.namespace("wait", f"--for={field}", *models, f"--timeout={SECONDS:.0f}s")
+        self.namespace("wait", f"--for={field}", *models, f"--timeout={_SECONDS}s")
 
     def get(self, name: str) -> Document:
         """The ImageModel."""
