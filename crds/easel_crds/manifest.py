@@ -76,6 +76,25 @@ def parse(document: object) -> ImageModel | RuntimeProfile:
         raise InvalidManifest(tuple(_problem(kind, one) for one in found if not _follows(one, found))) from error
 
 
+def stored_model(document: Mapping[str, Any]) -> ImageModel:
+    """The ImageModel that the API server has. A status that this version cannot read counts as none.
+
+    It may have been written by a newer operator; what the user wants is clear all the same.
+
+    Raises:
+        InvalidManifest: this version cannot read the rest.
+    """
+    try:
+        model = parse(document)
+    except InvalidManifest as error:
+        if any(problem.path[:1] != ("status",) for problem in error.problems):
+            raise
+        model = parse({name: value for name, value in document.items() if name != "status"})
+    if not isinstance(model, ImageModel):
+        raise InvalidManifest((Problem(("kind",), "must be ImageModel"),))
+    return model
+
+
 def _follows(details: ErrorDetails, found: list[ErrorDetails]) -> bool:
     """Whether a list counts as too short only because its items are wrong, which is told by itself."""
     place = details["loc"]

@@ -7,14 +7,13 @@ from typing import Any
 
 from easel_crds.demand import ModelKey
 from easel_crds.imagemodel import ImageModel
-from easel_crds.manifest import InvalidManifest
+from easel_crds.manifest import InvalidManifest, stored_model
 from easel_crds.metadata import Label
 from easel_kube.client import ApiError, Kube
 from easel_kube.kinds import IMAGE_MODELS, LEASES
 from easel_operator.autoscale import Autoscaler
 from easel_operator.demands import Demands
 from easel_operator.inventory import Inventory
-from easel_operator.observe import read_model
 from easel_operator.reconcile import Reconciler
 from easel_operator.settings import Settings
 from easel_operator.workqueue import WorkQueue
@@ -127,6 +126,6 @@ def _readable(documents: Iterable[Document]) -> Iterable[ImageModel]:
     """The ImageModels that this version can read; of the others, `reconcile` tells on the objects themselves."""
     for document in documents:
         try:
-            yield read_model(dict(document))
+            yield stored_model(document)
         except InvalidManifest as error:
             _log.warning("ImageModel %s cannot be read: %s", _key(document), error)

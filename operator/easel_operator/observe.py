@@ -97,18 +97,6 @@ async def read_profile(kube: Kube, name: str) -> RuntimeProfile | None:
     return profile if isinstance(profile, RuntimeProfile) else None
 
 
-def read_model(document: Json) -> ImageModel:
-    """The ImageModel in the API's `document`.
-
-    Raises:
-        InvalidManifest: this version cannot read it.
-    """
-    model = parse(document)
-    if not isinstance(model, ImageModel):
-        raise InvalidManifest(())
-    return model
-
-
 async def _autoscaler(kube: Kube, namespace: str, seen: tuple[Pod, ...]) -> str:
     """The last words about a pod without a node from whoever is not the scheduler: that is the autoscaler."""
     pod = next((one for one in seen if one.alive and one.unschedulable), None)

@@ -9,7 +9,7 @@ from typing import Final
 from easel_crds.conditions import Reason
 from easel_crds.demand import ModelKey
 from easel_crds.imagemodel import ImageModelStatus, ScaleDecision
-from easel_crds.manifest import InvalidManifest
+from easel_crds.manifest import InvalidManifest, stored_model
 from easel_kube.client import ApiError, Json, Kube
 from easel_kube.kinds import EVENTS, IMAGE_MODELS, PODS
 from easel_operator import events
@@ -17,7 +17,7 @@ from easel_operator.apply import apply_children
 from easel_operator.autoscale import Autoscaler, Decision
 from easel_operator.desired import children
 from easel_operator.inventory import Inventory
-from easel_operator.observe import Observed, observe, read_model
+from easel_operator.observe import Observed, observe
 from easel_operator.status import Found, Verdict, ready_condition, status, status_of_invalid
 
 _log = logging.getLogger(__name__)
@@ -48,13 +48,20 @@ class Reconciler:
             self.autoscaler.forget(key)  # its children go with it: the garbage collector sees to that
             return None
         try:
-            observed = await observe(self.kube, read_model(document))
+            observed = await observe(self.kube, stored_model(document))
         except InvalidManifest as error:
             await self._write(document, status_of_invalid(document, str(error), _now()))
             return None
-        found = Found(observed.model, self._accepted(observed), observed.replicas, observed.pods)
-        found = replace(found, refused=observed.refused, autoscaler=observed.autoscaler, gpu=observed.gpu)
-        found = replace(found, cache_stays=observed.cache_stays)
+        found = Found(
+            model=observed.model,
+            accepted=self._accepted(observed),
+            wanted=observed.replicas,
+            pods=observed.pods,
+            refused=observed.refused,
+            autoscaler=observed.autoscaler,
+            gpu=observed.gpu,
+            cache_stays=observed.cache_stays,
+        )
         look_again: float | None = None
         if found.accepted.holds and observed.profile is not None and not observed.model.spec.paused:
             decision = self.autoscaler.decide(

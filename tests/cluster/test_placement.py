@@ -58,7 +58,7 @@ def test_a_model_that_fits_nowhere_says_why_and_starts_by_itself_when_a_node_com
     message = _wait_unplaced(models, "large")
     assert message.startswith("no node has a free NVIDIA GPU of at least 3T; the scheduler says: 0/")
     assert "didn't match Pod's node affinity" in message
-    fields = f"regarding.name=large,type=Warning,reason=NoFittingNode"
+    fields = "regarding.name=large,type=Warning,reason=NoFittingNode"
     told = eventually(lambda: models("get", "events.events.k8s.io", f"--field-selector={fields}", "--output=json"))
     (event,) = json.loads(told)["items"]
     assert event["note"] in f"{message} ..."
@@ -134,7 +134,7 @@ def karpenter(testbed: Cluster) -> Iterator[None]:
 
 
 def test_an_autoscaler_brings_the_fitting_node_and_takes_it_away_and_says_if_it_has_none(
-    models: Namespace, karpenter: None
+    karpenter: None, models: Namespace
 ) -> None:
     # More than the real node gpu20 has.
     models.apply(_model(models, "scaled", "22G"), _model(models, "too-large", "100G"))
@@ -144,7 +144,7 @@ def test_an_autoscaler_brings_the_fitting_node_and_takes_it_away_and_says_if_it_
     assert labels["node.kubernetes.io/instance-type"] == "gpu-24"
     assert model["status"]["gpu"] == "NVIDIA-L4"
     message = eventually(lambda: _wait_unplaced(models, "too-large"), lambda text: "the autoscaler says: " in text)
-    assert "no instance type" in message.partition("the autoscaler says: ")[2]
+    assert "Failed to schedule pod" in message.partition("the autoscaler says: ")[2]
     models("delete", "im", "--all")
     kubectl("wait", "--for=delete", f"node/{node}", f"--timeout={SECONDS:.0f}s")
 

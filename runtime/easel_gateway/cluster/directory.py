@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from easel_crds.demand import Demand, ModelKey
 from easel_crds.imagemodel import ImageModel
-from easel_crds.manifest import InvalidManifest, parse
+from easel_crds.manifest import InvalidManifest, stored_model
 from easel_crds.metadata import Label
 from easel_crds.precedence import in_force
 from easel_gateway.cluster.entries import Json, endpoints_of, entry_of, merged
@@ -206,11 +206,7 @@ def _read(document: Json) -> ImageModel | None:
     if "deletionTimestamp" in metadata:
         return None
     try:
-        model = parse(document)
+        return stored_model(document)
     except InvalidManifest as error:
-        if "status" in document and all(problem.path[:1] == ("status",) for problem in error.problems):
-            # Written by a newer operator while this gateway waits for its own update; what the user wants is clear.
-            return _read({name: value for name, value in document.items() if name != "status"})
         _log.error("ImageModel %s/%s is left out: %s", metadata["namespace"], metadata["name"], error)
         return None
-    return model if isinstance(model, ImageModel) else None

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from easel_crds.imagemodel import ImageModel
-from easel_crds.manifest import InvalidManifest, Problem, parse
+from easel_crds.imagemodel import ImageModel, ImageModelStatus
+from easel_crds.manifest import InvalidManifest, Problem, parse, stored_model
 from easel_crds.metadata import API_VERSION
 from easel_crds.rules import refused_changes
 from easel_crds.runtimeprofile import DEFAULT_PROFILE, RuntimeProfile
@@ -320,3 +320,14 @@ def test_everything_else_can_be_changed() -> None:
     changed = runtime_profile(image="other", cache={"hostPath": "/models"})
     assert isinstance(changed, RuntimeProfile)
     assert list(refused_changes(runtime_profile(), changed)) == []
+
+
+def test_a_stored_status_from_another_version_counts_as_none() -> None:
+    document = manifest() | {"status": {"invented": 1}}
+    with pytest.raises(InvalidManifest):
+        parse(document)
+    assert stored_model(document).status == ImageModelStatus()
+    with pytest.raises(InvalidManifest, match="maxReplicas"):
+        stored_model(manifest(maxReplicas=0) | {"status": {"invented": 1}})
+    with pytest.raises(InvalidManifest, match="ImageModel"):
+        stored_model({"apiVersion": document["apiVersion"], "kind": "RuntimeProfile", "metadata": {"name": "x"}})

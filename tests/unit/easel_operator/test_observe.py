@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from easel_crds.manifest import InvalidManifest
+from easel_crds.manifest import InvalidManifest, stored_model
 from easel_crds.metadata import Label
 from easel_crds.runtimeprofile import DEFAULT_PROFILE
 from easel_kube.client import Kube
 from easel_operator.desired import CHILDREN
-from easel_operator.observe import Observed, observe, read_model, read_profile
+from easel_operator.observe import Observed, observe, read_profile
 from support.cluster_objects import (
     MODEL_UID,
     NAMESPACE,
@@ -167,9 +167,9 @@ async def test_a_profile_of_a_newer_version_cannot_be_read(kube: Kube, store: Ob
 
 def test_an_image_model_is_read_with_what_the_api_server_added() -> None:
     document = model_document(metadata={"managedFields": [], "annotations": {"a": "b"}, "finalizers": []})
-    assert read_model(document).metadata.uid == MODEL_UID
+    assert stored_model(document).metadata.uid == MODEL_UID
     with pytest.raises(InvalidManifest):
-        read_model(_profile())
+        stored_model(_profile())
 
 
 def _event(reporter: str, note: str | None, when: str, pod: str = "easel-demo-6b7f-homeless", **more: Any) -> Json:

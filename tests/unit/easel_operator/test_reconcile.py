@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from easel_crds.demand import Demand
+from easel_crds.manifest import stored_model
 from easel_kube.client import ApiError
 from easel_operator.autoscale import Autoscaler
 from easel_operator.demands import Demands
 from easel_operator.desired import CHILDREN
 from easel_operator.inventory import Inventory
-from easel_operator.observe import read_model
 from easel_operator.reconcile import Reconciler
 from support.cluster_objects import (
     KEY,
@@ -53,7 +53,7 @@ class Cluster:
     def declare(self, name: str = "demo", **more: Any) -> None:
         document = model_document(name, **more)
         self.store.put(_MODELS, document)
-        self.reconciler.inventory.put(read_model(document))
+        self.reconciler.inventory.put(stored_model(document))
 
     def ask(self, waiting: int) -> None:
         """A gateway reports so many requests, now."""
