@@ -1,4 +1,4 @@
-"""Runs the end-to-end suite, or a shell, in a cluster of its own: `make e2e`, `make cluster`.
+"""Runs the end-to-end suite, or a shell, in a cluster of its own: `make e2e`, `make cluster`; or only builds for it.
 
 With EASEL_E2E_CLUSTER=1 the suite runs on the cluster that KUBECONFIG names instead. It installs Easel there with the
 values in the file EASEL_E2E_VALUES (images, profile), and leaves out what needs nodes that can be added and killed.
@@ -17,8 +17,9 @@ from testbed.images import NotBuilt, archives
 from testbed.prerequisites import CannotHere
 from testbed.state import Mount, NodeSpec
 
-_HERE: Final = Path(__file__).parent
-_OUTSIDE: Final = _HERE / "outside"
+_PYTEST: Final = [sys.executable, "-m", "pytest"]
+_SUITE: Final = str(Path(__file__).parent)
+_OUTSIDE: Final = f"{_SUITE}/outside"
 """Tests of the test bed itself, which start clusters of their own."""
 _NODES: Final = (
     # What a 20 GB card reports with its error correction on: the smallest that must do.
@@ -31,26 +32,37 @@ _PACKAGES: Final = Mount(sysconfig.get_path("purelib"), "/var/lib/easel-cache/si
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code of pytest, or of the shell."""
-    chosen = any(Path(argument.partition("::")[0]).exists() for argument in arguments)
-    pytest = [sys.executable, "-m", "pytest", *arguments]
-    command = pytest if chosen else [*pytest, str(_HERE), f"--ignore={_OUTSIDE}"]
-    if arguments == ["shell"]:
-        command = [os.environ.get("SHELL", "/bin/bash")]
+    """Do what `arguments` say: `build`, `shell`, or options for pytest; the exit code."""
     if os.environ.get("EASEL_E2E_CLUSTER"):
-        return subprocess.call(command)
+        return 0 if arguments == ["build"] else subprocess.call(_pytest(arguments))
     try:
         _check_python()
         outer.prepare()
-        if not chosen and arguments != ["shell"] and (failed := subprocess.call([*pytest, str(_OUTSIDE)])):
-            return failed
-        return outer.run(command, _NODES, [str(archive) for archive in archives()], [_PACKAGES])
+        return _in_own_cluster(arguments, [str(archive) for archive in archives()])
     except CannotHere as error:
         sys.stderr.write(f"no cluster can be started here, the end-to-end suite is left out: {error}\n")
         return 1 if os.environ.get("CI") else 0
     except (BuildFailed, NotBuilt) as error:
         sys.stderr.write(f"{error}\n")
         return 1
+
+
+def _in_own_cluster(arguments: list[str], images: list[str]) -> int:
+    command = _pytest(arguments)
+    match arguments:
+        case ["build"]:
+            return 0
+        case ["shell"]:
+            command = [os.environ.get("SHELL", "/bin/bash")]
+        case _ if _SUITE in command and (failed := subprocess.call([*_PYTEST, *arguments, _OUTSIDE])):
+            return failed
+    return outer.run(command, _NODES, images, [_PACKAGES])
+
+
+def _pytest(arguments: list[str]) -> list[str]:
+    """pytest on what `arguments` name, or else on the whole suite."""
+    chosen = any(Path(argument.partition("::")[0]).exists() for argument in arguments)
+    return [*_PYTEST, *arguments, *([] if chosen else [_SUITE, f"--ignore={_OUTSIDE}"])]
 
 
 def _check_python() -> None:

@@ -17,9 +17,9 @@ from support.meddling import KINDS
 
 
 @pytest.fixture
-def fleet(namespace: Namespace, simulated_gpus: str) -> Iterator[Fleet]:
+def fleet(easel: Release, namespace: Namespace, simulated_gpus: str) -> Iterator[Fleet]:
     """Models of one test, gone after it."""
-    found = Fleet(namespace, simulated_gpus)
+    found = Fleet(namespace, easel.system, simulated_gpus)
     yield found
     found.clear()
 
@@ -107,7 +107,7 @@ def test_a_pod_that_the_kubelet_refused_is_removed_and_replaced_and_told_of(flee
     fleet.wait_for(1, "refused")
     model = fleet.get("refused")
     assert condition(model, "Ready")["status"] == "True"
-    assert model["status"]["lastFailure"] == {"pod": name, "message": f"the pod was UnexpectedAdmissionError: {why}"}
+    assert model["status"]["lastFailure"] == {"pod": name, "message": f"UnexpectedAdmissionError: {why}"}
 
 
 def test_a_failed_pod_of_somebody_else_is_kept(fleet: Fleet) -> None:
@@ -116,7 +116,7 @@ def test_a_failed_pod_of_somebody_else_is_kept(fleet: Fleet) -> None:
     (name,) = fleet.names("pods")
     metadata = {"name": "theirs", "labels": {"easel.dev/model": "shared"}}
     spec = {"containers": [{"name": "shell", "image": "shell:1"}], "schedulerName": "nobody"}
-    fleet.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    fleet.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
     try:
         _refuse(fleet.namespace, "theirs", "theirs to look into")
         _refuse(fleet.namespace, name, "a matter of Easel's")
@@ -136,7 +136,7 @@ def test_a_model_made_again_in_one_breath_is_a_new_one(fleet: Fleet) -> None:
     fleet.wait_ready()
     fleet.ask("again", "brief")
     fleet.wait_for(2, "again", "brief")
-    fleet.namespace("delete", "leases", "--all")
+    fleet.ask_no_more()
     fleet.wait_for(0, "brief")  # so the operator knows that nobody asks any more
     with operator_process.asleep():
         fleet.namespace("delete", "im", "again")

@@ -9,7 +9,7 @@ import pytest
 
 from support.builders import manifest
 from support.kubectl import SECONDS, Document, Namespace, condition, eventually, kubectl
-from testbed.cluster import Cluster, InstanceType, NodeSpec
+from testbed.cluster import Cluster, InstanceType, NodeSpec, node_pool
 
 
 @contextmanager
@@ -127,7 +127,8 @@ def karpenter(testbed: Cluster) -> Iterator[None]:
             InstanceType("cpu", price=0.1),
             InstanceType("gpu-16", price=0.5, gpus=1, gpu_memory=16376, product="NVIDIA-T4"),
             InstanceType("gpu-24", price=1.0, gpus=1, gpu_memory=23034, product="NVIDIA-L4"),
-        ]
+        ],
+        [node_pool(idle="0s")],
     )
     yield
     testbed.stop_karpenter()

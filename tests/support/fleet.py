@@ -1,6 +1,5 @@
 """Several ImageModels on simulated GPUs, whose runtimes answer at once: for what many of them come to."""
 
-import json
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,7 +7,7 @@ from easel_crds.demand import Demand, ModelKey
 from easel_crds.metadata import Label, child_name
 from support.builders import manifest
 from support.kubectl import Document, Namespace, eventually
-from support.leases import demand_lease
+from support.leases import BY_HAND, demand_lease
 from support.meddling import KINDS, owned
 
 _SECONDS: Final = 90
@@ -21,6 +20,8 @@ class Fleet:
     """The models of one namespace."""
 
     namespace: Namespace
+    system: Namespace
+    """Where the gateways are whose word counts."""
     memory: str
     """What GPUs they need, as a quantity."""
 
@@ -34,10 +35,15 @@ class Fleet:
         """Until they are there, whatever becomes of them."""
         self.namespace.apply(*documents)
 
-    def ask(self, *names: str) -> None:
+    def ask(self, *names: str, where: Namespace | None = None) -> None:
         """The Lease of a gateway that has two requests for each of these models, and never renews it."""
         demands = {ModelKey(self.namespace.name, name): Demand(waiting=2) for name in names}
-        self.namespace.apply(demand_lease("gateway", demands))
+        (where or self.system).apply(demand_lease("asks", demands))
+
+    def ask_no_more(self) -> None:
+        """Removes the Leases made by hand."""
+        for namespace in (self.namespace, self.system):
+            namespace("delete", "leases", f"--selector={BY_HAND}")
 
     def wait_ready(self) -> None:
         """All of them."""
@@ -71,7 +77,8 @@ class Fleet:
 
     def clear(self) -> None:
         """Removes all of them, and every demand."""
-        self.namespace("delete", "im,leases", "--all")
+        self.ask_no_more()
+        self.namespace("delete", "im", "--all")
         eventually(self.left, lambda left: not left)
 
     def state(self) -> dict[str, Any]:
@@ -88,10 +95,6 @@ class Fleet:
                 each.pop("lastTransitionTime")
             found[f"{one['kind']} {one['metadata']['name']}"] = {key: one["status"][key] for key in kept}
         return found
-
-    def create(self, document: Document) -> None:
-        """`kubectl create`; unlike `apply` it keeps no second copy of the object in an annotation."""
-        self.namespace("create", "-f", "-", given=json.dumps(document))
 
 
 def names_of(*models: str) -> list[str]:

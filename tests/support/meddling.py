@@ -99,8 +99,7 @@ def _of_containers() -> Iterator[Change]:
     place = "/spec/template/spec/containers/0"
     port = [{"op": "replace", "path": f"{place}/ports/0/containerPort", "value": 8001}]
     yield _patch("deployment", "port moved", "json", port)
-    mount = [{"op": "replace", "path": f"{place}/volumeMounts/0/mountPath", "value": "/elsewhere"}]
-    yield _patch("deployment", "volume mounted elsewhere", "json", mount)
+    yield _patch("deployment", "volume unmounted", "json", [{"op": "remove", "path": f"{place}/volumeMounts/0"}])
 
 
 def _patch(kind: str, what: str, form: str, patch: object) -> Change:
