@@ -50,6 +50,10 @@ class Reason(Documented):
         "The API server refused the runtime's pods (quota, admission); the message is its own.",
     )
     NO_FITTING_NODE = "NoFittingNode", "No node has a free NVIDIA GPU that is large enough; the message says why."
+    NODE_LOST = (
+        "NodeLost",
+        "The node of a runtime does not answer; after a minute another is looked for.",
+    )
     CANNOT_START = "CannotStart", "The node could not start the runtime's container; the message is the kubelet's."
     SCHEDULED = "Scheduled", "Every wanted runtime has a node."
     DOWNLOADING = "Downloading", "The weights are on their way; the message says how far."

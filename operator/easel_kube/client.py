@@ -103,14 +103,19 @@ class Kube:
         query = {"fieldManager": self._field_manager, "force": "true"}
         return await self._whole("PATCH", path, query, document, "application/apply-patch+yaml")
 
-    async def create(self, kind: Kind, namespace: str, document: Json) -> Json:
-        """Make a new object."""
-        return await self._whole("POST", kind.path(namespace), {"fieldManager": self._field_manager}, document)
+    async def create(self, kind: Kind, namespace: str, document: Json, *, dry_run: bool = False) -> Json:
+        """Make a new object, or with `dry_run` only see whether it could be made."""
+        query = {"fieldManager": self._field_manager} | ({"dryRun": "All"} if dry_run else {})
+        return await self._whole("POST", kind.path(namespace), query, document)
 
-    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
-        """Delete this very object; one that is gone, or another of its name, is left alone."""
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str, *, orphan: bool = False) -> None:
+        """Delete this very object; one that is gone, or another of its name, is left alone.
+
+        With `orphan` what it owns stays.
+        """
+        options = {"preconditions": {"uid": uid}} | ({"propagationPolicy": "Orphan"} if orphan else {})
         try:
-            await self._whole("DELETE", kind.path(namespace, name), {}, {"preconditions": {"uid": uid}})
+            await self._whole("DELETE", kind.path(namespace, name), {}, options)
         except ApiError as error:
             if error.status not in (404, 409):
                 raise

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from easel_crds.demand import Demand, ModelKey
-from easel_crds.imagemodel import ImageModelSpec
+from easel_crds.imagemodel import ImageModel, ImageModelSpec
 from easel_operator.demands import Demands
+from easel_operator.inventory import key_of
 from easel_operator.pods import Pod
 from easel_operator.scaling import Need, desired_replicas, needed_replicas, next_release
 
@@ -22,6 +23,8 @@ class Decision:
 
 @dataclass
 class _Memory:
+    uid: str
+    """Of the model; one that was made again under the same name remembers nothing."""
     need: Need
     needed: int
     """What was needed when last asked, which held until now."""
@@ -38,15 +41,18 @@ class Autoscaler:
         """The model is gone."""
         self._memories.pop(key, None)
 
-    def decide(self, key: ModelKey, spec: ImageModelSpec, current: int, pods: Iterable[Pod], now: float) -> Decision:
-        """What `key` ought to have at `now`; `current` is what its Deployment asks for."""
+    def decide(self, model: ImageModel, current: int, pods: Iterable[Pod], now: float) -> Decision:
+        """What `model` ought to have at `now`; `current` is what its Deployment asks for."""
+        key, spec, uid = key_of(model), model.spec, model.metadata.uid
         demand = self._demands.of(key, now)
         needed = needed_replicas(spec, demand.requests)
         if any(pod.loading for pod in pods):
             # Its load is paid for; whether it is still needed is asked when it is ready.
             needed = max(needed, min(current, spec.max_replicas))
         # What runs when the operator starts was needed a moment ago, for all it knows.
-        memory = self._memories.setdefault(key, _Memory(Need(), needed=current))
+        memory = self._memories.get(key)
+        if memory is None or memory.uid != uid:
+            memory = self._memories[key] = _Memory(uid, Need(), needed=current)
         memory.need = memory.need.noted(max(needed, memory.needed), now)
         memory.needed = needed
         replicas = desired_replicas(spec, memory.need, now)

@@ -69,7 +69,7 @@ class Controller:
 
     def model_gone(self, document: Document) -> None:
         """An ImageModel was deleted."""
-        self._look_at(self._inventory.remove(_key(document)))
+        self._look_at(self._inventory.remove(_key(document), document["metadata"]["uid"]))
 
     def profile_changed(self, name: str) -> None:
         """A RuntimeProfile was made, changed or deleted."""
@@ -126,6 +126,6 @@ def _readable(documents: Iterable[Document]) -> Iterable[ImageModel]:
     """The ImageModels that this version can read; of the others, `reconcile` tells on the objects themselves."""
     for document in documents:
         try:
-            yield stored_model(document)
+            yield stored_model(dict(document))
         except InvalidManifest as error:
             _log.warning("ImageModel %s cannot be read: %s", _key(document), error)

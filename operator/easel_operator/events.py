@@ -17,6 +17,7 @@ _WARNINGS: Final = FAILURES | {
     Reason.PROFILE_NOT_FOUND,
     Reason.NOT_OWNED,
     Reason.NO_FITTING_NODE,
+    Reason.NODE_LOST,
 }
 
 

@@ -35,14 +35,17 @@ class Inventory:
 
     def put(self, model: ImageModel) -> set[ModelKey]:
         """`model` is new or changed; the models that this may matter to."""
-        former = self.remove(key_of(model))
+        former = self.remove(key_of(model), "")
         self._models[key_of(model)] = model
         return former | self._rivals(model.spec.model_id)
 
-    def remove(self, key: ModelKey) -> set[ModelKey]:
-        """`key` is gone; the models that this may matter to."""
+    def remove(self, key: ModelKey, uid: str) -> set[ModelKey]:
+        """`key` is gone, if it is the one with this `uid` (empty: any); the models that this may matter to."""
         if self._told is not None:
             self._told.add(key)
+        known = self._models.get(key)
+        if known is not None and uid not in ("", known.metadata.uid):
+            return {key}  # it was made again in the meantime
         model = self._models.pop(key, None)
         return {key, *(self._rivals(model.spec.model_id) if model is not None else ())}
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from easel_crds.imagemodel import ImageModel
@@ -59,12 +59,26 @@ class Observed:
         foreign = ((kind, child) for kind, child in self.children.items() if child and not self._owns(child))
         return next((f"{kind} {child['metadata']['name']}" for kind, child in foreign), "")
 
+    @property
+    def predecessor(self) -> bool:
+        """Whether a child is left of an ImageModel of the same name, which the garbage collector is about to remove."""
+        owners = (_controller(child) for child in self.children.values() if child)
+        return any(
+            (owner["kind"], owner["name"]) == (self.model.kind, self.model.name)
+            and owner["uid"] != self.model.metadata.uid
+            for owner in owners
+            if owner is not None
+        )
+
     def _owns(self, child: Json) -> bool:
-        metadata = child["metadata"]
-        owner = next((one for one in metadata.get("ownerReferences", ()) if one.get("controller")), None)
+        owner = _controller(child)
         if owner is None:  # left behind by `kubectl delete --cascade=orphan`
-            return str(metadata.get("labels", {}).get(Label.MODEL)) == self.model.name
+            return str(child["metadata"].get("labels", {}).get(Label.MODEL)) == self.model.name
         return str(owner["uid"]) == self.model.metadata.uid
+
+
+def _controller(child: Json) -> Json | None:
+    return next((one for one in child["metadata"].get("ownerReferences", ()) if one.get("controller")), None)
 
 
 async def observe(kube: Kube, model: ImageModel) -> Observed:
@@ -76,8 +90,15 @@ async def observe(kube: Kube, model: ImageModel) -> Observed:
         asyncio.gather(*(kube.get(kind, namespace, name) for kind in CHILDREN.values())),
     )
     seen = tuple(map(pods.from_json, documents))
-    autoscaler, gpu = await asyncio.gather(_autoscaler(kube, namespace, seen), _gpu(kube, seen))
-    return Observed(model, profile, dict(zip(CHILDREN, children, strict=True)), seen, autoscaler, gpu)
+    autoscaler, nodes = await asyncio.gather(_autoscaler(kube, namespace, seen), _nodes(kube, seen))
+    return Observed(
+        model=model,
+        profile=profile,
+        children=dict(zip(CHILDREN, children, strict=True)),
+        pods=tuple(replace(pod, lost=pod.node in nodes and not _answers(nodes[pod.node])) for pod in seen),
+        autoscaler=autoscaler,
+        gpu=_gpu(nodes),
+    )
 
 
 async def read_profile(kube: Kube, name: str) -> RuntimeProfile | None:
@@ -117,8 +138,19 @@ def _when(event: Mapping[str, Any]) -> str:
     return max(filter(None, times), default="")
 
 
-async def _gpu(kube: Kube, seen: tuple[Pod, ...]) -> str:
-    """Product name of the GPU of the first pod's node."""
-    node = min((pod.node for pod in seen if pod.alive and pod.node), default="")
-    document = await kube.get(NODES, "", node) if node else None
-    return str(document["metadata"].get("labels", {}).get(_GPU_PRODUCT, "")) if document else ""
+async def _nodes(kube: Kube, seen: tuple[Pod, ...]) -> dict[str, Json]:
+    """The nodes of the pods, by name."""
+    names = sorted({pod.node for pod in seen if pod.alive and pod.node})
+    found = await asyncio.gather(*(kube.get(NODES, "", name) for name in names))
+    return {name: node for name, node in zip(names, found, strict=True) if node is not None}
+
+
+def _answers(node: Json) -> bool:
+    conditions = node.get("status", {}).get("conditions", ())
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def _gpu(nodes: Mapping[str, Json]) -> str:
+    """Product name of the GPU of the first node."""
+    labels = (node["metadata"].get("labels", {}) for node in nodes.values())
+    return next((str(of[_GPU_PRODUCT]) for of in labels if _GPU_PRODUCT in of), "")

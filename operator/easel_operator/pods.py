@@ -51,6 +51,8 @@ class Pod:
     last_end: End | None
     """How its container last ended, if it did."""
     restarts: int
+    lost: bool = False
+    """Its node does not answer; what else is known of it may be out of date."""
 
     @property
     def alive(self) -> bool:
@@ -65,7 +67,7 @@ class Pod:
     @property
     def loading(self) -> bool:
         """Its container runs and has not ended so far: to stop it now would waste what it has done."""
-        return self.alive and self.running and not self.ready and self.last_end is None
+        return self.alive and self.running and not (self.ready or self.lost) and self.last_end is None
 
 
 def from_json(document: Mapping[str, Any]) -> Pod:

@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 _UNSCHEDULED_SECONDS: Final = 15
 """How often to ask what the autoscaler says, whose Events are not watched."""
+_PREDECESSOR_SECONDS: Final = 1
+"""How often to look whether the garbage collector has removed what an ImageModel of the same name has left."""
 _FOREIGN_SECONDS: Final = 5
 """How often to look whether a foreign object is gone."""
 _REFUSED_SECONDS: Final = 30
@@ -45,13 +47,16 @@ class Reconciler:
         """Bring `key` to where it ought to be; seconds until the next look that nothing else would cause."""
         document = await self.kube.get(IMAGE_MODELS, key.namespace, key.name)
         if document is None or "deletionTimestamp" in document["metadata"]:
-            self.autoscaler.forget(key)  # its children go with it: the garbage collector sees to that
+            self.autoscaler.forget(key)
+            self.inventory.remove(key, "")  # its children go with it: the garbage collector sees to that
             return None
         try:
             observed = await observe(self.kube, stored_model(document))
         except InvalidManifest as error:
             await self._write(document, status_of_invalid(document, str(error), _now()))
             return None
+        if observed.predecessor:
+            return _PREDECESSOR_SECONDS
         found = Found(
             model=observed.model,
             accepted=self._accepted(observed),
@@ -64,9 +69,8 @@ class Reconciler:
         )
         look_again: float | None = None
         if found.accepted.holds and observed.profile is not None and not observed.model.spec.paused:
-            decision = self.autoscaler.decide(
-                key, observed.model.spec, observed.replicas, observed.pods, asyncio.get_running_loop().time()
-            )
+            now = asyncio.get_running_loop().time()
+            decision = self.autoscaler.decide(observed.model, observed.replicas, observed.pods, now)
             desired = children(observed.model, observed.profile, decision.replicas, self.runtime_image)
             found = await self._carry_out(observed, desired, found, decision)
             look_again = decision.look_again
@@ -98,14 +102,15 @@ class Reconciler:
         try:
             await apply_children(self.kube, desired, observed.children)
         except ApiError as error:
-            if error.status not in (400, 403, 422):
+            if not _lasting(error):
                 raise
             return replace(found, refused=str(error))
         for pod in observed.pods:
             if pod.phase == "Failed" and pod.replaceable and not pod.leaving:
                 await self.kube.delete(PODS, observed.model.metadata.namespace, pod.name, pod.uid)
-        if decision.replicas == observed.replicas:
-            return found
+        told = observed.model.status.scale_decisions
+        if decision.replicas == observed.replicas or (told and told[0].replicas == decision.replicas):
+            return found  # nothing new: at most, somebody else's number was put right
         taken = ScaleDecision(time=_now(), replicas=decision.replicas, reason=decision.reason)
         return replace(found, decision=taken)
 
@@ -139,6 +144,14 @@ class Reconciler:
             await self.kube.create(EVENTS, event["metadata"]["namespace"], event)
         except ApiError as error:  # of an Event nothing depends
             _log.warning("an Event could not be written: %s", error)
+
+
+def _lasting(error: ApiError) -> bool:
+    """Whether the API server refuses what was asked, in contrast to trouble of its own, which passes.
+
+    An admission webhook that is away counts as a refusal, although the API server calls it an error of its own.
+    """
+    return error.status in (400, 403, 422) or (error.status == 500 and "calling webhook" in str(error))
 
 
 def _patience(found: Found) -> float | None:

@@ -192,6 +192,8 @@ def _loaded(found: Found) -> Verdict:
         return Verdict(holds=False, reason=reason, message=message)
     if not found.wanted:
         return Verdict(holds=False, reason=Reason.NOT_STARTED, message="no runtime is wanted at present")
+    if lost := next((pod.node for pod in found.alive if pod.lost), ""):
+        return Verdict(holds=False, reason=Reason.NODE_LOST, message=f"the node {lost} of a runtime does not answer")
     return Verdict(holds=False, reason=Reason.STARTING, message="a runtime is starting")
 
 

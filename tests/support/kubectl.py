@@ -27,7 +27,7 @@ def kubectl(*arguments: str, given: str | None = None) -> str:
         Refused: it ended with an error.
     """
     done = subprocess.run(
-        ["kubectl", *arguments], input=given, capture_output=True, text=True, check=False, timeout=SECONDS
+        ["kubectl", *arguments], input=given, capture_output=True, text=True, check=False, timeout=SECONDS + 10
     )
     if done.returncode:
         raise Refused(done.stderr.strip())

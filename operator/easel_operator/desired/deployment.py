@@ -52,7 +52,8 @@ _KEPT: Final = {
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
     "karpenter.sh/do-not-disrupt": "true",
 }
-"""A runtime that was paid for with minutes of loading is not moved to save a node; drains are not held up by this."""
+"""A runtime that was paid for with minutes of loading is not moved to save a node. `kubectl drain` is not held up
+by this; Karpenter's own draining is, until the NodePool's terminationGracePeriod."""
 
 
 def _pod(model: ImageModel, profile: RuntimeProfile, default_image: str) -> dict[str, Any]:

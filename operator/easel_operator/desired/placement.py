@@ -15,6 +15,7 @@ from easel_crds.runtimeprofile import NodeRequirement, RuntimeProfile, RuntimePr
 
 _MIB: Final = 1 << 20
 _GPU_TAINT: Final = "nvidia.com/gpu"
+_LOST_SECONDS: Final = 60
 
 _GKE: Final = {
     "nvidia-l4": 22_888,
@@ -46,21 +47,28 @@ def affinity(model: ImageModel, profile: RuntimeProfile) -> dict[str, Any]:
 
 
 def tolerations(profile: RuntimeProfile) -> list[dict[str, Any]]:
-    """The taint that GPU pools usually have, and the profile's own."""
+    """The taint that GPU pools usually have, the profile's own, and a minute for a node that does not answer.
+
+    Kubernetes gives five; a runtime elsewhere has loaded by then. A kubelet that only blinks keeps its runtimes.
+    """
     own = [toleration.model_dump(by_alias=True, exclude_defaults=True) for toleration in profile.spec.tolerations]
     defaults = [{"operator": "Exists"} | toleration for toleration in own]
-    return [{"key": _GPU_TAINT, "operator": "Exists", "effect": "NoSchedule"}, *defaults]
+    minute = {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _LOST_SECONDS}
+    lost = [{"key": f"node.kubernetes.io/{how}", **minute} for how in ("not-ready", "unreachable")]
+    return [{"key": _GPU_TAINT, "operator": "Exists", "effect": "NoSchedule"}, *lost, *defaults]
 
 
 def _terms(least: Decimal, profile: RuntimeProfileSpec) -> Iterator[list[dict[str, Any]]]:
-    """Karpenter's term first: it tries them in order and drops those that its templates cannot meet, one a round."""
+    """Karpenter's term first: it tries them in order and drops those that its templates cannot meet, one a round.
+
+    The one that people understand comes last: of that it tells when none can be met.
+    """
     # Labels hold whole MiB, and Gt is "greater than": 20e9 bytes are 19073.49 MiB, so the least label is 19074.
     above = str(ceil(least / _MIB) - 1)
     yield [
         _requirement("karpenter.k8s.aws/instance-gpu-manufacturer", "In", "nvidia"),
         _requirement("karpenter.k8s.aws/instance-gpu-memory", "Gt", above),
     ]
-    yield [_requirement("nvidia.com/gpu.memory", "Gt", above)]
     if large := [name for name, mib in _GKE.items() if mib * _MIB >= least]:
         yield [
             _requirement("cloud.google.com/gke-accelerator", "In", *large),
@@ -70,6 +78,7 @@ def _terms(least: Decimal, profile: RuntimeProfileSpec) -> Iterator[list[dict[st
         yield [_requirement("k8s.amazonaws.com/accelerator", "In", *large)]
     for term in profile.node_terms:
         yield [_from_profile(requirement) for requirement in term.match]
+    yield [_requirement("nvidia.com/gpu.memory", "Gt", above)]
 
 
 def _from_profile(requirement: NodeRequirement) -> dict[str, Any]:

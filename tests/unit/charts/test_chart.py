@@ -120,7 +120,7 @@ def test_the_operator_may_do_what_it_does_and_no_more() -> None:
     group = {kind.plural: kind.api_version.rpartition("/")[0] for kind in every}
     needed = {(group[name], name, verb) for name in watched for verb in ("list", "watch")}
     needed |= {(group[name], name, "get") for name in made | {"imagemodels", "runtimeprofiles", "nodes"}}
-    needed |= {(group[name], name, verb) for name in made for verb in ("create", "patch")}
+    needed |= {(group[name], name, verb) for name in made for verb in ("create", "patch", "delete")}
     needed |= {(group["events"], "events", "create"), (group["events"], "events", "list"), ("", "pods", "delete")}
     needed |= {("easel.dev", "imagemodels/status", "patch"), ("easel.dev", "imagemodels/finalizers", "update")}
     for_kopf = {("apiextensions.k8s.io", "customresourcedefinitions", verb) for verb in ("list", "watch")}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from easel_crds.demand import LEASE_SECONDS, Demand
-from easel_crds.imagemodel import ImageModelSpec
+from easel_crds.imagemodel import ImageModel, ImageModelSpec, Metadata
 from easel_operator.autoscale import Autoscaler, Decision
 from easel_operator.demands import Demands
 from support.builders import image_model
@@ -41,13 +41,16 @@ class World:
         self.demands = Demands()
         self.autoscaler = Autoscaler(self.demands)
         self.pods: list[dict[str, Any]] = []
+        self.uid = "uid"
 
     def ask(self, requests: int) -> None:
         """The gateway says how many requests there are, which renews its Lease."""
         self.demands.note(lease({KEY: Demand(0, requests)}, renewed=self.now), self.now)
 
     def decide(self) -> Decision:
-        decision = self.autoscaler.decide(KEY, self.spec, self.running, map(pod, self.pods), self.now)
+        metadata = Metadata(name=KEY.name, namespace=KEY.namespace, uid=self.uid)
+        model = ImageModel(metadata=metadata, spec=self.spec)
+        decision = self.autoscaler.decide(model, self.running, map(pod, self.pods), self.now)
         self.running = decision.replicas
         return decision
 
@@ -278,3 +281,11 @@ def test_nothing_goes_before_its_idle_seconds(spec: ImageModelSpec, asking: int,
     assert world.after(max(spec.scaling.idle_seconds - 1 - early, 0)) == most
     world.now = 1000 + spec.scaling.idle_seconds
     assert world.decide().replicas == spec.warm_replicas
+
+
+def test_one_that_was_made_again_needs_nothing_that_its_predecessor_did() -> None:
+    world = World(_spec())
+    assert world.after(1, asking=7) == 4
+    world.ask(0)
+    world.uid, world.running = "another", 0
+    assert world.after(0) == 0

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import kopf
 import pytest
 
 from easel_crds.demand import Demand
@@ -13,7 +14,7 @@ from easel_kube.kinds import Kind
 from easel_operator import workqueue
 from easel_operator.controller import Controller
 from easel_operator.settings import Settings
-from support.cluster_objects import KEY, NAMESPACE, at, child_path, lease, model_document, written
+from support.cluster_objects import KEY, NAMESPACE, at, child_path, cluster_model, lease, model_document, written
 from support.object_store import Answer, ObjectStore, kube_at, object_store, refusal
 
 Json = dict[str, Any]
@@ -235,3 +236,12 @@ async def test_a_gateway_that_went_unseen_asks_for_nothing_after_a_resync(store:
         async with _working(operator.controller):
             await store.until(operator.reason)
     assert (operator.replicas(), operator.reason()) == (0, "ScaledToZero")
+
+
+async def test_what_kopf_hands_over_is_read_like_any_other_document(operator: Operator) -> None:
+    first = model_document("first", modelId="a/b")
+    operator.controller.model_changed(kopf.Body(first))
+    second = cluster_model("second", modelId="a/b", metadata={"creationTimestamp": written(at(1))})
+    older = operator.controller._inventory.older(second)
+    assert older is not None
+    assert older.name == "first"

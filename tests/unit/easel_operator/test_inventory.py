@@ -47,12 +47,12 @@ def test_when_the_older_goes_its_rival_is_told() -> None:
     inventory, old, new = Inventory(), _model("old"), _model("new", 1)
     inventory.put(old)
     inventory.put(new)
-    assert inventory.remove(_key("old")) == {_key("old"), _key("new")}
+    assert inventory.remove(_key("old"), "") == {_key("old"), _key("new")}
     assert inventory.older(new) is None
 
 
 def test_one_that_was_never_there_may_go() -> None:
-    assert Inventory().remove(_key("x")) == {_key("x")}
+    assert Inventory().remove(_key("x"), "") == {_key("x")}
 
 
 def test_one_that_came_again_with_another_model_id_frees_the_first() -> None:
@@ -123,3 +123,13 @@ def test_of_one_age_the_first_by_name_is_in_force_whoever_asks(first: str) -> No
         inventory.put(model)
     assert inventory.older(models["one"]) is None
     assert inventory.older(models["two"]) == models["one"]
+
+
+def test_the_late_news_of_an_end_takes_nothing_from_its_successor() -> None:
+    inventory = Inventory()
+    first = cluster_model("x", metadata={"uid": "first"}, modelId="a/b")
+    inventory.put(first)
+    second = cluster_model("x", metadata={"uid": "second"}, modelId="a/b")
+    inventory.put(second)
+    assert inventory.remove(key_of(first), "first") == {key_of(first)}
+    assert inventory.older(_model("new", 1)) == second

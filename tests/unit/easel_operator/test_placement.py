@@ -190,7 +190,7 @@ def test_every_operator_has_the_values_that_the_api_server_demands(amount: int, 
                 assert values is None
 
 
-def test_karpenter_s_term_comes_first_and_the_profile_s_own_last() -> None:
+def test_karpenter_s_term_comes_first_and_the_one_that_people_understand_last() -> None:
     profile = runtime_profile(
         nodeTerms=[
             {"match": [{"key": "pool", "values": ["gpu-24", "gpu-48"]}, {"key": "spot", "operator": "DoesNotExist"}]},
@@ -199,11 +199,12 @@ def test_karpenter_s_term_comes_first_and_the_profile_s_own_last() -> None:
     )
     terms = _terms(profile=profile)
     assert terms[0][0]["key"].startswith("karpenter.k8s.aws/")
-    assert terms[-2] == [
+    assert terms[-3] == [
         {"key": "pool", "operator": "In", "values": ["gpu-24", "gpu-48"]},
         {"key": "spot", "operator": "DoesNotExist"},
     ]
-    assert terms[-1] == [{"key": "gpu-gb", "operator": "Gt", "values": ["23"]}]
+    assert terms[-2] == [{"key": "gpu-gb", "operator": "Gt", "values": ["23"]}]
+    assert terms[-1][0]["key"] == "nvidia.com/gpu.memory"
 
 
 @pytest.mark.parametrize(
@@ -248,4 +249,11 @@ def test_the_taint_of_gpu_pools_is_tolerated_and_no_other() -> None:
     ids=str,
 )
 def test_the_profile_s_tolerations_are_added(own: dict[str, str], written: dict[str, str]) -> None:
-    assert tolerations(runtime_profile(tolerations=[own]))[1:] == [written]
+    assert tolerations(runtime_profile(tolerations=[own]))[-1] == written
+
+
+def test_a_node_that_does_not_answer_is_waited_for_a_minute() -> None:
+    waited = {
+        one["key"]: one["tolerationSeconds"] for one in tolerations(runtime_profile()) if "tolerationSeconds" in one
+    }
+    assert waited == {"node.kubernetes.io/not-ready": 60, "node.kubernetes.io/unreachable": 60}

@@ -225,6 +225,44 @@ async def test_pods_that_the_deployment_may_not_have_are_told(cluster: Cluster) 
     assert cluster.ready() == ("False", "PodsRefused", f"the API server says: {_QUOTA}")
 
 
+async def test_a_webhook_that_is_away_is_told(cluster: Cluster) -> None:
+    cluster.declare(warmReplicas=1)
+    away = 'Internal error occurred: failed calling webhook "policy.example.org": connection refused'
+    cluster.store.answers["PATCH", child_path("Deployment")] = refusal(500, away)
+    assert await cluster.look() == 30
+    assert cluster.ready() == ("False", "PodsRefused", f"the API server says: {away}")
+
+
+async def test_the_other_children_are_applied_when_one_is_refused(cluster: Cluster) -> None:
+    cluster.declare(warmReplicas=1)
+    cluster.store.answers["PATCH", child_path("Service")] = refusal(403, "no")
+    await cluster.look()
+    assert {path for path in cluster.store.objects if path.endswith("easel-demo")} >= {child_path("Deployment")}
+
+
+async def test_a_child_that_cannot_be_mended_makes_room_for_a_new_one(cluster: Cluster) -> None:
+    cluster.declare(warmReplicas=1)
+    await cluster.look()
+    cluster.store.objects[child_path("Service")]["spec"]["ports"][0]["port"] = 81
+    cluster.store.answers["PATCH", child_path("Service")] = refusal(422, 'ports[1].name: Duplicate value: "http"')
+    cluster.store.answers["POST", ".*/services"] = refusal(409, "already exists")
+    await cluster.look()
+    assert child_path("Service") not in cluster.store.objects
+    cluster.store.answers.clear()
+    await cluster.look()
+    assert cluster.store.objects[child_path("Service")]["spec"]["ports"][0]["port"] == 80
+
+
+async def test_a_child_stays_when_its_successor_would_be_refused_too(cluster: Cluster) -> None:
+    cluster.declare(warmReplicas=1)
+    await cluster.look()
+    cluster.store.objects[child_path("Deployment")]["spec"]["replicas"] = 5
+    for method, path in (("PATCH", child_path("Deployment")), ("POST", ".*/deployments")):
+        cluster.store.answers[method, path] = refusal(422, "spec.template: Invalid value")
+    assert await cluster.look() == 30
+    assert child_path("Deployment") in cluster.store.objects
+
+
 @pytest.mark.parametrize("status", [401, 409, 429, 500, 503])
 async def test_what_may_be_over_soon_is_an_error_and_nothing_is_told(cluster: Cluster, status: int) -> None:
     cluster.declare(warmReplicas=1)
