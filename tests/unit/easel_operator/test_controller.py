@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import kopf
 import pytest
@@ -240,7 +240,7 @@ async def test_a_gateway_that_went_unseen_asks_for_nothing_after_a_resync(store:
 
 async def test_what_kopf_hands_over_is_read_like_any_other_document(operator: Operator) -> None:
     first = model_document("first", modelId="a/b")
-    operator.controller.model_changed(kopf.Body(first))
+    operator.controller.model_changed(kopf.Body(cast("kopf.RawBody", first)))
     second = cluster_model("second", modelId="a/b", metadata={"creationTimestamp": written(at(1))})
     older = operator.controller._inventory.older(second)
     assert older is not None
