@@ -2,7 +2,7 @@
 
 import asyncio
 import textwrap
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -29,8 +29,9 @@ SERVES = """
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Start:
-    """Starts a process whose runtime is `code`; `PYTHONPATH` puts it before the real one."""
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts a process whose runtime is `code`; `PYTHONPATH` puts it before the real one. It ends with its test."""
+    started: list[RuntimeProcess] = []
 
     def start(code: str, **environment: str) -> RuntimeProcess:
         package = tmp_path / "stand-in" / "easel_runtime"
@@ -39,9 +40,14 @@ def start(tmp_path: Path) -> Start:
         (package / "__main__.py").write_text(textwrap.dedent(code))
         folder = tmp_path / "folder"
         folder.mkdir()
-        return RuntimeProcess("demo-1", {"PYTHONPATH": str(package.parent), **environment}, folder, lambda: None)
+        environment = {"PYTHONPATH": str(package.parent), **environment}
+        started.append(RuntimeProcess("demo-1", environment, folder, lambda: None))
+        return started[-1]
 
-    return start
+    yield start
+    for process in started:
+        process.kill()
+        await reached(process, State.ENDED)
 
 
 async def reached(process: RuntimeProcess, state: State) -> None:
