@@ -117,18 +117,18 @@ def declared(*models: ImageModel) -> Manifests:
 async def test_without_a_terminal_there_is_a_line_per_change(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "easel_local.view")
     supervisor = Supervisor(tmp_path)
-    supervisor.declare(declared(image_model(), image_model("other", profile="[/gpu]")))
+    supervisor.declare(declared(image_model(), image_model("other", profile="gpu")))
     showing = asyncio.create_task(show(supervisor, Console(file=io.StringIO(), width=40)))
     await until(lambda: len(caplog.messages) == 2)
-    supervisor.declare(declared(image_model(), image_model("other", profile="[/gpu]", paused=True)))
-    supervisor.declare(declared(image_model(paused=True), image_model("other", profile="[/gpu]", paused=True)))
+    supervisor.declare(declared(image_model(), image_model("other", profile="gpu", paused=True)))
+    supervisor.declare(declared(image_model(paused=True), image_model("other", profile="gpu", paused=True)))
     await until(lambda: len(caplog.messages) == 4)
     showing.cancel()
     await asyncio.wait({showing})
     assert showing.cancelled()
     assert caplog.messages == [
         "easel/demo: cold, starts at the first request",
-        "easel/other: failed: there is no RuntimeProfile [/gpu]",
+        "easel/other: failed: there is no RuntimeProfile gpu",
         "easel/demo: paused",
         "easel/other: paused",
     ]
