@@ -1,21 +1,16 @@
-"""Pictures in and out: decode what callers upload, fit it to a pipeline's grid, encode what comes back.
+"""Pictures on their way in: decode what callers upload, fit it to a pipeline's grid. `encoding` has the way out.
 
 Size rule: the result has the input's size, and the input is never stretched. A pipeline works on multiples of
 a few pixels (8 for Stable Diffusion), so the picture is extended at its right and lower edge by repeating the last
 column and row, and the result is cut back.
 """
 
-import io
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
-import numpy as np
 from PIL import Image, ImageOps
 
 from easel_http.errors import BadRequest
 from easel_http.picture import open_picture
-
-_PNG_LEVEL: Final = 1
-"""zlib level: about three times as fast as Pillow's default, for up to a quarter more bytes."""
 
 
 def decode(file: BinaryIO, max_pixels: int) -> Image.Image:
@@ -39,6 +34,8 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     """`picture` with its 16-bit grey scaled; Pillow's own conversion makes everything above 255 white."""
     if not picture.mode.startswith("I;16"):
         return picture
+    import numpy as np  # late, as in `encoding`
+
     return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
 
 
@@ -54,11 +51,6 @@ def extend_to_multiple(picture: Image.Image, multiple: int) -> Image.Image:
     right, below = -picture.width % multiple, -picture.height % multiple
     if not right and not below:
         return picture
+    import numpy as np
+
     return Image.fromarray(np.pad(np.asarray(picture), ((0, below), (0, right), (0, 0)), mode="edge"))
-
-
-def encode_png(picture: Image.Image) -> bytes:
-    """`picture` as PNG; the same picture gives the same bytes."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=_PNG_LEVEL)
-    return buffer.getvalue()
