@@ -10,7 +10,7 @@ from typing import BinaryIO
 from PIL import Image, ImageOps
 
 from easel_http.errors import BadRequest
-from easel_http.picture import open_picture
+from easel_http.picture import eight_bits, open_picture
 
 
 def decode(file: BinaryIO, max_pixels: int) -> Image.Image:
@@ -23,20 +23,11 @@ def decode(file: BinaryIO, max_pixels: int) -> Image.Image:
     picture = open_picture(file, max_pixels)
     try:
         picture.load()
-        return _opaque(_eight_bits(ImageOps.exif_transpose(picture)))
+        return _opaque(eight_bits(ImageOps.exif_transpose(picture)))
     except MemoryError:
         raise
     except Exception as error:  # whatever a decoder stumbles over in foreign bytes
         raise BadRequest(f"the image is damaged: {error}") from error
-
-
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """`picture` with its 16-bit grey scaled; Pillow's own conversion makes everything above 255 white."""
-    if not picture.mode.startswith("I;16"):
-        return picture
-    import numpy as np  # late, as in `encoding`
-
-    return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
 
 
 def _opaque(picture: Image.Image) -> Image.Image:
