@@ -1,7 +1,7 @@
 """The text fields of `POST /image-to-image`: the twelve of the seed contract, less the image.
 
 Names, order and meaning are Livepeer's (ai-runner v0.14.1). A field that is absent or blank takes the model's
-own default, so its default here is None; the seed's numbers are the fallback of the last resort.
+own default, so its default here is None.
 """
 
 import json
@@ -63,11 +63,11 @@ class ImageToImageFields(BaseModel):
     )
     """LoRA weights by Hub repository, as a JSON object."""
     strength: Share | None = None
-    """How much of the image may change, 0 to 1. Default: the model's, else 0.8."""
+    """How much of the image may change, 0 to 1. Default: the model's."""
     guidance_scale: Scale | None = None
-    """How closely the result follows the prompt. Default: the model's, else 7.5."""
+    """How closely the result follows the prompt. Default: the model's."""
     image_guidance_scale: Scale | None = None
-    """How closely the result follows the image (InstructPix2Pix). Default: the model's, else 1.5."""
+    """How closely the result follows the image (InstructPix2Pix). Default: the model's."""
     negative_prompt: Annotated[str, Field(max_length=8192)] = ""
     """What to keep out of the result; unused when guidance_scale is 1 or less."""
     safety_check: bool = True
@@ -75,7 +75,7 @@ class ImageToImageFields(BaseModel):
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
     """Seed of the first image; the next ones count up from it. Default: random."""
     num_inference_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] | None = None
-    """Denoising steps. Default: the model's, else 100."""
+    """Denoising steps. Default: the model's."""
     num_images_per_prompt: Annotated[int, Field(ge=1, le=MAX_IMAGES)] = 1
     """How many images to make."""
 

@@ -1,20 +1,23 @@
 """What an uploaded file is, found from its header alone: nothing is decoded before its size is known to be fine."""
 
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from easel_http.errors import BadRequest, InvalidForm
 
-FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", *(["AVIF"] if features.check("avif") else []))
 """Formats that are taken, by Pillow's names; of several frames the first counts."""
+
+_WHITES: Final = (2.0**8 - 1, 2.0**16 - 1, 2.0**31 - 1)
+"""Of grey in 8, 16 and (signed) 32 bits."""
 
 # Ours is the bound that counts, and it is kept before anything is decoded; Pillow's own would only warn beside it.
 Image.MAX_IMAGE_PIXELS = None
 
 
 def open_picture(file: BinaryIO, max_pixels: int) -> Image.Image:
-    """The picture in `file`, opened but not yet decoded (a WebP file is read whole).
+    """The picture in `file`, opened but not yet decoded (a WebP or AVIF file is read whole).
 
     Raises:
         BadRequest: `file` holds no picture of a known format.
@@ -30,8 +33,26 @@ def open_picture(file: BinaryIO, max_pixels: int) -> Image.Image:
     return picture
 
 
+def eight_bits(picture: Image.Image) -> Image.Image:
+    """`picture`, its grey scaled to 8 bits if it has more; Pillow's own conversion makes all that is above 255 white.
+
+    Files of 32 bits and of floating point do not say which value is white: it is the lowest usual one that no pixel
+    exceeds.
+    """
+    if picture.mode.startswith("I;16"):
+        white = _WHITES[1]
+    elif picture.mode in ("I", "F"):
+        brightest = cast("tuple[float, float]", picture.getextrema())[1]
+        usual = _WHITES if picture.mode == "I" else (1.0, *_WHITES)
+        white = next((white for white in usual if brightest <= white), brightest)
+    else:
+        return picture
+    # The half rounds; the conversion to L cuts off.
+    return picture.convert("F").point(lambda value: value * (255 / white) + 0.5).convert("L")
+
+
 def picture_size(file: BinaryIO, max_pixels: int) -> tuple[int, int]:
-    """Width and height of the picture in `file`; reads no more than its header.
+    """Width and height of the picture in `file`; reads no more than its header (of AVIF, the whole file).
 
     Raises:
         BadRequest, InvalidForm: as `open_picture`.

@@ -7,11 +7,14 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from typing import NoReturn
 
 import uvicorn
 from pydantic import ValidationError
 
+from easel_runtime import logs
 from easel_runtime.app import create_app
+from easel_runtime.engine import Engine
 from easel_runtime.pipelines import diffusers_engine
 from easel_runtime.settings import Settings
 
@@ -19,20 +22,22 @@ _log = logging.getLogger("easel_runtime")
 
 
 def main() -> None:
-    """Serve the model named by the environment until SIGTERM; exit code 1 if it cannot be loaded."""
+    """Serve the model named by the environment until SIGTERM; exit code 1 if it fails for good."""
     try:
         settings = Settings()
     except ValidationError as error:
         sys.exit("\n".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()))
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    serve(settings, diffusers_engine(settings))
+
+
+def serve(settings: Settings, engine: Engine) -> NoReturn:
+    """Serve `engine` until SIGTERM, which lets requests in work end; or until it fails for good: exit code 1."""
+    logs.configure(settings.log_level, settings.log_format)
     if settings.exit_with_stdin:
         threading.Thread(target=_terminate_after_stdin, name="stdin", daemon=True).start()
     failures: list[str] = []
 
-    def on_load_failure(reason: str) -> None:
+    def on_failure(reason: str) -> None:
         _log.error("%s", reason)
         failures.append(reason)
         server.should_exit = True
@@ -42,7 +47,7 @@ def main() -> None:
 
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(settings, diffusers_engine(settings), on_load_failure),
+            create_app(settings, engine, on_failure),
             host=settings.host,
             port=settings.port,
             log_config=None,

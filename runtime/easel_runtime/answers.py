@@ -1,42 +1,119 @@
-"""The answer to `POST /image-to-image`: the contract's JSON, or the same as multipart/mixed for the gateway.
+"""The answer to `POST /image-to-image`, in the form that the caller accepts.
 
-JSON carries each image as a base64 data URL. A caller that accepts `multipart/mixed` gets the bytes
-themselves: one part per image, its seed and flag in headers.
+The contract's JSON carries each image as a base64 data URL. The gateway accepts `multipart/mixed` and gets the bytes
+themselves: one part per image, its seed and flag in headers. Who wants one image and accepts `image/png`, `image/webp`
+or `image/jpeg` gets that file. `text/event-stream` is in `events`.
 """
 
+import asyncio
 import base64
+import json
+import logging
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
+from typing import Final
 
-from fastapi import Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from easel_runtime.worker import Output
+from easel_runtime.accept import preferred
+from easel_runtime.encoding import ENCODERS
+from easel_runtime.job import Output
 
-MULTIPART = "multipart/mixed"
+_log = logging.getLogger(__name__)
+JSON: Final = "application/json"
+MULTIPART: Final = "multipart/mixed"
+EVENTS: Final = "text/event-stream"
+SEED: Final = "X-Easel-Seed"
+NSFW: Final = "X-Easel-Nsfw"
+
+_SIDES: Final[Mapping[str, int]] = MappingProxyType({"image/webp": 16383, "image/jpeg": 65500})
+"""Longest side in pixels that a format can have."""
+_SLICE: Final = 256 << 10
+_SEND_SECONDS: Final = 60.0
+"""Longest time in which a caller takes not even one slice of the answer; its place is needed."""
 
 
-def answer(outputs: Sequence[Output], accept: str, headers: dict[str, str]) -> Response:
-    """`outputs` in the form that `accept` (the request's Accept header) asks for."""
-    if MULTIPART in accept:
+def form_of(accept: str, count: int, size: tuple[int, int]) -> str:
+    """Media type of the answer with `count` images of `size` to a caller who sent `accept`."""
+    files = [kind for kind in ENCODERS if max(size) <= _SIDES.get(kind, max(size))] if count == 1 else []
+    return preferred(accept, [JSON, MULTIPART, EVENTS, *files])
+
+
+def contract_json(outputs: Sequence[Output]) -> Iterator[bytes]:
+    """The contract's JSON, a piece per image."""
+    yield b'{"images":['
+    for number, output in enumerate(outputs):
+        rest = json.dumps({"seed": output.seed, "nsfw": output.nsfw}, separators=(",", ":"))[1:]
+        head = f'{"," if number else ""}{{"url":"data:{output.file.media_type};base64,'
+        yield b"".join((head.encode(), base64.b64encode(output.file.data), b'",', rest.encode()))
+    yield b"]}"
+
+
+def answer(outputs: Sequence[Output], form: str, headers: Mapping[str, str], held: ExitStack) -> Response:
+    """`outputs` in the `form` that `form_of` found; `held` is let go when the caller has it, or has left."""
+    if form == MULTIPART:
         boundary = secrets.token_hex(16)
-        return StreamingResponse(
-            _parts(outputs, boundary), media_type=f"{MULTIPART}; boundary={boundary}", headers=headers
-        )
-    images = [{"url": _data_url(output.png), "seed": output.seed, "nsfw": output.nsfw} for output in outputs]
-    return JSONResponse({"images": images}, headers=headers)
+        pieces = _parts(outputs, boundary)
+        return Answer(pieces, f"{MULTIPART}; boundary={boundary}", headers, held)
+    if form in ENCODERS:
+        (output,) = outputs
+        length = str(len(output.file.data))
+        return Answer(iter([output.file.data]), form, {**headers, **_facts(output), "Content-Length": length}, held)
+    return Answer(contract_json(outputs), JSON, headers, held)
 
 
-def _data_url(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+class Answer(Response):
+    """An answer that is made piece by piece, off the event loop, and keeps its caller's place until it is sent."""
+
+    def __init__(self, pieces: Iterator[bytes], media_type: str, headers: Mapping[str, str], held: ExitStack) -> None:
+        super().__init__(media_type=media_type)
+        del self.headers["content-length"]  # of no body at all
+        self.headers.update({**headers, "Vary": "Accept"})
+        self._pieces = pieces
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI's)
+        """Send it, unless the caller stops taking it."""
+        with self._held, until_refused():
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            while (piece := await asyncio.to_thread(next, self._pieces, None)) is not None:
+                await send_piece(send, piece)
+            await send({"type": "http.response.body", "body": b""})
+
+
+async def send_piece(send: Send, piece: bytes) -> None:
+    """Send a piece of a body, with more to come.
+
+    Raises:
+        TimeoutError: the caller takes nothing.
+    """
+    for start in range(0, len(piece), _SLICE):
+        async with asyncio.timeout(_SEND_SECONDS):
+            await send({"type": "http.response.body", "body": piece[start : start + _SLICE], "more_body": True})
+
+
+@contextmanager
+def until_refused() -> Iterator[None]:
+    """Ends when the caller takes nothing any more; the server then closes the connection, as the body is not whole."""
+    try:
+        yield
+    except TimeoutError:
+        _log.warning("the caller stopped taking the answer")
+
+
+def _facts(output: Output) -> dict[str, str]:
+    return {SEED: str(output.seed), NSFW: str(output.nsfw).lower()}
 
 
 def _parts(outputs: Sequence[Output], boundary: str) -> Iterator[bytes]:
     for output in outputs:
-        yield (
-            f"--{boundary}\r\nContent-Type: image/png\r\nContent-Length: {len(output.png)}\r\n"
-            f"X-Easel-Seed: {output.seed}\r\nX-Easel-Nsfw: {str(output.nsfw).lower()}\r\n\r\n"
-        ).encode()
-        yield output.png
+        file = output.file
+        facts = {"Content-Type": file.media_type, "Content-Length": str(len(file.data)), **_facts(output)}
+        head = "".join(f"{name}: {value}\r\n" for name, value in facts.items())
+        yield f"--{boundary}\r\n{head}\r\n".encode()
+        yield file.data
         yield b"\r\n"
     yield f"--{boundary}--\r\n".encode()

@@ -9,7 +9,11 @@ from fastapi import FastAPI
 from easel_crds import __version__
 from easel_http import errors
 from easel_runtime.engine import Engine
-from easel_runtime.routes import health, images
+from easel_runtime.hardware import Hardware
+from easel_runtime.metrics import Metrics
+from easel_runtime.middleware import Requests, StrictStatuses
+from easel_runtime.progress import Download, hub_cache
+from easel_runtime.routes import hardware, health, images
 from easel_runtime.settings import Settings
 from easel_runtime.worker import Worker
 
@@ -18,16 +22,20 @@ def _nothing(_: str) -> None:
     pass
 
 
-def create_app(settings: Settings, engine: Engine, on_load_failure: Callable[[str], None] = _nothing) -> FastAPI:
+def create_app(settings: Settings, engine: Engine, on_failure: Callable[[str], None] = _nothing) -> FastAPI:
     """The application. The model is loaded after start-up, while `/health` already says LOADING.
+
+    `on_failure` gets the reason when only a restart can help: the model cannot be loaded, or does not work any more.
 
     A function, not a module-level object: each test gets its own, with an engine of its own.
     """
-    worker = Worker(engine, queue=settings.queue, deadline_seconds=settings.deadline_seconds)
+    gpus = Hardware()
+    metrics = Metrics(settings.model_id, gpus)
+    worker = Worker(engine, settings, metrics, Download(hub_cache(settings.model_dir)))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(worker.load(on_load_failure))
+        loading = asyncio.create_task(worker.load(on_failure))
         yield
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
@@ -36,7 +44,12 @@ def create_app(settings: Settings, engine: Engine, on_load_failure: Callable[[st
     app = FastAPI(title="Easel runtime", version=__version__, lifespan=lifespan)
     app.state.settings = settings
     app.state.worker = worker
-    app.include_router(images.router)
-    app.include_router(health.router)
+    app.state.hardware = gpus
+    app.state.metrics = metrics
+    for router in (images.router, health.router, hardware.router):
+        app.include_router(router)
     errors.install(app)
+    app.add_middleware(Requests, metrics=metrics)
+    if settings.livepeer_strict:
+        app.add_middleware(StrictStatuses)  # the last one is the outermost: log and metrics keep the statuses as meant
     return app

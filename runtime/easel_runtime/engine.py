@@ -8,8 +8,18 @@ from PIL.Image import Image
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """How far a model goes, (least, most), whatever an ImageModel allows."""
+
+    steps: tuple[int, int] = (1, 1000)
+    guidance_scale: tuple[float, float] = (0, 100)
+    image_guidance_scale: tuple[float, float] = (0, 100)
+    strength: tuple[float, float] = (0, 1)
+
+
+@dataclass(frozen=True)
 class Defaults:
-    """What a request gets where neither the caller nor the ImageModel says anything.
+    """What a request gets where neither the caller nor the ImageModel says anything, and the model's own bounds.
 
     The numbers are the seed contract's (Livepeer ai-runner v0.14.1).
     """
@@ -18,6 +28,9 @@ class Defaults:
     guidance_scale: float = 7.5
     image_guidance_scale: float = 1.5
     strength: float = 0.8
+    bounds: Bounds = field(default_factory=Bounds)
+    partial: bool = False
+    """Whether int(steps * strength) of the steps are run, which must then be at least one; else all are run."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +51,8 @@ class Generation:
     """Names of the form fields that the caller sent."""
     adjusted: tuple[str, ...] = ()
     """`field=value` for each value that was moved into the model's bounds."""
+    ignored: frozenset[str] = frozenset()
+    """Names of the fields that the caller sent and that other values of this request leave without effect."""
 
 
 class Cancelled(Exception):
@@ -68,6 +83,12 @@ class Loaded:
     defaults: Defaults = field(default_factory=Defaults)
     ignores: frozenset[str] = frozenset()
     """Form fields that this model has no use for."""
+    commit: str = ""
+    """Commit of its repository; blank if it has none."""
+    native_side: int | None = None
+    """Side in pixels of the square pictures that it was trained on; None: not known."""
+    loras: str | None = None
+    """For which base model LoRAs must be made to fit; None: none fit, or it is not known."""
 
 
 class Engine(Protocol):

@@ -1,5 +1,6 @@
 """From a caller's fields to a `Generation`: defaults applied where the caller was silent, bounds kept. Pure."""
 
+import math
 import secrets
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,32 +12,48 @@ from easel_http.fields import MAX_SEED, ImageToImageFields
 from easel_runtime.engine import Defaults, Generation
 
 _SEEDS: Final = MAX_SEED + 1
+_WORKS_BY_GUIDANCE: Final = frozenset({"negative_prompt", "image_guidance_scale"})
+"""Fields that diffusers leaves out of account while guidance is off, which is at a scale of 1 or less."""
 
 
 def resolve(fields: ImageToImageFields, image: Image, parameters: Parameters, defaults: Defaults) -> Generation:
     """The request that the caller means.
 
-    An explicit value wins within the model's bounds and is moved to the nearest bound beyond them, because
-    existing SDKs send their own defaults (100 steps) to every model; `Generation.adjusted` names each such move.
+    An explicit value wins within the bounds and is moved to the nearest bound beyond them, because existing SDKs
+    send their own defaults (100 steps) to every model; `Generation.adjusted` names each such move. The bounds of the
+    ImageModel hold, and those of the model itself before them; and where only a part of the steps is run, a strength
+    too small for one is raised to one.
 
     Raises:
         InvalidForm: as `ImageToImageFields.check_bounds`.
     """
     fields.check_bounds(parameters)
     values = _Values(fields)
+    own = defaults.bounds
+    steps = int(values.choose("num_inference_steps", parameters.steps, own.steps, defaults.steps))
+    guidance = values.choose("guidance_scale", parameters.guidance_scale, own.guidance_scale, defaults.guidance_scale)
+    image_guidance = values.choose(
+        "image_guidance_scale",
+        parameters.image_guidance_scale,
+        own.image_guidance_scale,
+        defaults.image_guidance_scale,
+    )
+    least, most = own.strength
+    if defaults.partial:
+        least = max(least, strength_of_one_step(steps))
+    strength = values.choose("strength", parameters.strength, (least, most), defaults.strength)
     return Generation(
         prompt=fields.prompt,
         image=image,
         negative_prompt=fields.negative_prompt,
-        steps=int(values.choose("num_inference_steps", parameters.steps, defaults.steps)),
-        guidance_scale=values.choose("guidance_scale", parameters.guidance_scale, defaults.guidance_scale),
-        image_guidance_scale=values.choose(
-            "image_guidance_scale", parameters.image_guidance_scale, defaults.image_guidance_scale
-        ),
-        strength=values.choose("strength", parameters.strength, defaults.strength),
+        steps=steps,
+        guidance_scale=guidance,
+        image_guidance_scale=image_guidance,
+        strength=strength,
         seeds=consecutive_seeds(fields.seed, fields.num_images_per_prompt),
         explicit=frozenset(fields.model_fields_set),
         adjusted=tuple(values.adjusted),
+        ignored=frozenset() if guidance > 1 else _WORKS_BY_GUIDANCE & fields.model_fields_set,
     )
 
 
@@ -47,14 +64,26 @@ class _Values:
     fields: ImageToImageFields
     adjusted: list[str] = field(default_factory=list)
 
-    def choose(self, name: str, bounds: StepRange | NumberRange, fallback: float) -> float:
-        """What the caller sent, else the ImageModel's default, else `fallback`; always within `bounds`."""
+    def choose(self, name: str, bounds: StepRange | NumberRange, own: tuple[float, float], fallback: float) -> float:
+        """What the caller sent, else the ImageModel's default, else `fallback`; within `bounds`, and always `own`."""
         sent: float | None = getattr(self.fields, name)
         wanted = next(value for value in (sent, bounds.default, fallback) if value is not None)
-        value = min(max(wanted, bounds.min), bounds.max)
+        value = _within(_within(wanted, bounds.min, bounds.max), *own)
         if sent is not None and value != sent:
             self.adjusted.append(f"{name}={value:g}")
         return value
+
+
+def _within(value: float, least: float, most: float) -> float:
+    return min(max(value, least), most)
+
+
+def strength_of_one_step(steps: int) -> float:
+    """The least strength at which int(steps * strength), the number of steps that are run, is not 0."""
+    strength = 1 / steps
+    while int(steps * strength) < 1:  # 1 / 49 * 49 is a little less than 1
+        strength = math.nextafter(strength, 1)
+    return strength
 
 
 def consecutive_seeds(first: int | None, count: int) -> tuple[int, ...]:

@@ -1,21 +1,16 @@
-"""Pictures in and out: decode what callers upload, fit it to a pipeline's grid, encode what comes back.
+"""Pictures on their way in: decode what callers upload, fit it to a pipeline's grid. `encoding` has the way out.
 
 Size rule: the result has the input's size, and the input is never stretched. A pipeline works on multiples of
 a few pixels (8 for Stable Diffusion), so the picture is extended at its right and lower edge by repeating the last
 column and row, and the result is cut back.
 """
 
-import io
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
-import numpy as np
 from PIL import Image, ImageOps
 
 from easel_http.errors import BadRequest
-from easel_http.picture import open_picture
-
-_PNG_LEVEL: Final = 1
-"""zlib level: about three times as fast as Pillow's default, for up to a quarter more bytes."""
+from easel_http.picture import eight_bits, open_picture
 
 
 def decode(file: BinaryIO, max_pixels: int) -> Image.Image:
@@ -28,18 +23,11 @@ def decode(file: BinaryIO, max_pixels: int) -> Image.Image:
     picture = open_picture(file, max_pixels)
     try:
         picture.load()
-        return _opaque(_eight_bits(ImageOps.exif_transpose(picture)))
+        return _opaque(eight_bits(ImageOps.exif_transpose(picture)))
     except MemoryError:
         raise
     except Exception as error:  # whatever a decoder stumbles over in foreign bytes
         raise BadRequest(f"the image is damaged: {error}") from error
-
-
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """`picture` with its 16-bit grey scaled; Pillow's own conversion makes everything above 255 white."""
-    if not picture.mode.startswith("I;16"):
-        return picture
-    return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
 
 
 def _opaque(picture: Image.Image) -> Image.Image:
@@ -54,11 +42,6 @@ def extend_to_multiple(picture: Image.Image, multiple: int) -> Image.Image:
     right, below = -picture.width % multiple, -picture.height % multiple
     if not right and not below:
         return picture
+    import numpy as np
+
     return Image.fromarray(np.pad(np.asarray(picture), ((0, below), (0, right), (0, 0)), mode="edge"))
-
-
-def encode_png(picture: Image.Image) -> bytes:
-    """`picture` as PNG; the same picture gives the same bytes."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=_PNG_LEVEL)
-    return buffer.getvalue()

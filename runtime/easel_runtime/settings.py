@@ -57,9 +57,15 @@ class Settings(BaseSettings):
     """Longest time that one request may wait and work."""
     grace_seconds: Annotated[int, Field(validation_alias=Env.GRACE_SECONDS, ge=0)] = 120
     """Time for requests in work to end after SIGTERM."""
+    livepeer_strict: Annotated[bool, Field(validation_alias=Env.LIVEPEER_STRICT)] = False
+    """Answer with statuses that go-livepeer survives and no others: 200, 400, 401, 422, 500."""
+    warm_up_side: Annotated[int, Field(validation_alias=Env.WARM_UP_SIDE, ge=0, le=4096)] = 64
+    """Side in pixels of the square picture that is edited before requests are taken; 0: none."""
     log_level: Annotated[str, Field(validation_alias=Env.LOG_LEVEL, pattern="^(debug|info|warning|error)$")] = "info"
     """Least level that is logged."""
+    log_format: Annotated[str, Field(validation_alias=Env.LOG_FORMAT, pattern="^(text|json)$")] = "text"
+    """How a log line is written: words and key=value pairs, or one JSON object."""
     termination_log: Annotated[Path | None, Field(validation_alias=Env.TERMINATION_LOG)] = None
-    """File for the reason of a failed start, as Kubernetes reads it (`terminationMessagePath`)."""
+    """File for the reason why this process ended by itself, as Kubernetes reads it (`terminationMessagePath`)."""
     exit_with_stdin: Annotated[bool, Field(validation_alias=Env.EXIT_WITH_STDIN)] = False
     """End when standard input is closed, so that no runtime outlives the process that started it."""

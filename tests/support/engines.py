@@ -1,23 +1,32 @@
 """A model that needs no torch: the outermost edge that tests of the runtime's HTTP side replace."""
 
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from easel_runtime.engine import Defaults, Generation, Loaded, LoadError, OnStep
+from easel_runtime.engine import Defaults, Generation, Loaded, LoadError, OnStep, OutOfMemory
 
 
 class ToyEngine:
-    """Inverts the picture and mixes the seed in, one step at a time; `may_load` and `may_step` hold it back."""
+    """Inverts the picture and mixes the seed in, one step at a time; `may_load` and `may_step` hold it back.
 
-    def __init__(self, *, defaults: Defaults | None = None, fails_to_load: str = "") -> None:
+    It has memory for pictures of `room` pixels, and raises what `errors` holds, one after the other.
+    """
+
+    def __init__(self, *, defaults: Defaults | None = None, fails_to_load: str = "", room: int = 1 << 30) -> None:
         self.defaults = defaults or Defaults(steps=4)
         self.fails_to_load = fails_to_load
+        self.room = room
+        self.errors: list[Exception] = []
         self.may_load = threading.Event()
         self.may_load.set()
         self.may_step = threading.Event()
         self.may_step.set()
         self.in_step = threading.Event()
+        self.before_step: Callable[[], object] = self._wait
+        """Called on the model's thread before each step."""
         self.steps_done = 0
         self.generations: list[Generation] = []
 
@@ -29,9 +38,24 @@ class ToyEngine:
 
     def generate(self, generation: Generation, seed: int, on_step: OnStep) -> Image.Image:
         self.generations.append(generation)
+        if self.errors:
+            raise self.errors.pop(0)
+        if generation.image.width * generation.image.height > self.room:
+            raise OutOfMemory("the toy has too little memory")
         for step in range(generation.steps):
             self.in_step.set()
-            assert self.may_step.wait(30)
+            self.before_step()
             on_step(step + 1)
             self.steps_done += 1
         return ImageOps.posterize(ImageOps.invert(generation.image), 1 + seed % 8)
+
+    def _wait(self) -> None:
+        assert self.may_step.wait(30)
+
+
+def stepping_by(pipe: Path) -> ToyEngine:
+    """An engine that takes a byte from the named pipe `pipe` for each step: for a test in another process."""
+    engine = ToyEngine()
+    engine.before_step = lambda: reader.read(1)
+    reader = pipe.open("rb", buffering=0)
+    return engine

@@ -79,6 +79,11 @@ async def serving(app: Callable[..., Any], name: str = "demo-1") -> AsyncIterato
             await task
 
 
+def toy_settings(**settings: Any) -> Settings:
+    """Settings for a toy engine, which then sees no requests but the test's own."""
+    return Settings(**{"model_id": "easel/toy", "warm_up_side": 0, **settings})
+
+
 @dataclass(frozen=True)
 class Runtime:
     """A real runtime around a toy engine."""
@@ -90,7 +95,7 @@ class Runtime:
 @asynccontextmanager
 async def runtime(engine: Engine, name: str = "demo-1", **settings: Any) -> AsyncIterator[Runtime]:
     """The runtime's own application around `engine`, once the model is loaded."""
-    app = create_app(Settings(**{"model_id": "easel/demo", **settings}), engine)
+    app = create_app(toy_settings(**{"model_id": "easel/demo", **settings}), engine)
     worker: Worker = app.state.worker
     async with serving(app, name) as endpoint:
         await until(lambda: worker.loaded is not None or bool(worker.error))

@@ -1,21 +1,23 @@
 """The engine that runs diffusers pipelines. Imported late, on the model's thread."""
 
-import inspect
+import copy
 from typing import Any, Final
 
 import torch
 from diffusers import DiffusionPipeline
 from PIL.Image import Image
 
-from easel_runtime.engine import Generation, GenerationError, Loaded, LoadError, OnStep, OutOfMemory
+from easel_runtime.engine import Generation, GenerationError, Loaded, OnStep, OutOfMemory
 from easel_runtime.images import extend_to_multiple
-from easel_runtime.pipelines.loading import load_pipeline
+from easel_runtime.pipelines.classes import defaults, keywords
+from easel_runtime.pipelines.families import GENERIC, Family
+from easel_runtime.pipelines.loading import load_model
 from easel_runtime.settings import Settings
 
-_PARAMETERS: Final = frozenset(
-    {"negative_prompt", "strength", "guidance_scale", "image_guidance_scale", "num_inference_steps"}
-)
+_PARAMETERS: Final = ("negative_prompt", "strength", "image_guidance_scale", "num_inference_steps")
 """Form fields that pipelines know by the same name, if they know them."""
+_WITHOUT_EFFECT: Final = frozenset({"safety_check"})
+"""Form fields that nothing looks at yet."""
 
 
 class DiffusersEngine:
@@ -24,38 +26,37 @@ class DiffusersEngine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._pipeline: Any = None
+        self._scheduler: Any = None
+        self._family: Family = GENERIC
         self._keywords: frozenset[str] = frozenset()
         self._multiple = 8
 
     def load(self) -> Loaded:
         """See `Engine.load`."""
         device = _best_device()
-        pipeline, family = load_pipeline(self._settings, device)
-        self._keywords = _keywords(pipeline)
-        self._multiple = pipeline.image_processor.config.vae_scale_factor
-        self._pipeline = pipeline
-        return Loaded(str(device), family.defaults, _PARAMETERS - self._keywords | {"safety_check"})
+        model = load_model(self._settings, device)
+        self._pipeline, self._family = model.pipeline, model.family
+        self._scheduler = model.pipeline.scheduler
+        self._keywords = keywords(type(model.pipeline))
+        # Stable Diffusion 3 alone names apart what its transformer puts together of the VAE's latents.
+        self._multiple = model.pipeline.image_processor.config.vae_scale_factor * getattr(
+            model.pipeline, "patch_size", 1
+        )
+        return Loaded(
+            str(device),
+            defaults(self._family, type(model.pipeline)),
+            self._ignores(),
+            commit=model.commit,
+            native_side=self._family.native_side,
+            loras=self._family.loras,
+        )
 
     def generate(self, generation: Generation, seed: int, on_step: OnStep) -> Image:
         """See `Engine.generate`."""
         image = extend_to_multiple(generation.image, self._multiple)
-        wanted = {
-            "prompt": generation.prompt,
-            "image": image,
-            # For pipelines that would else make another size of it.
-            "width": image.width,
-            "height": image.height,
-            "_auto_resize": False,
-            "negative_prompt": generation.negative_prompt,
-            "num_inference_steps": generation.steps,
-            "guidance_scale": generation.guidance_scale,
-            "image_guidance_scale": generation.image_guidance_scale,
-            "strength": _strength_of_one_step(generation.strength, generation.steps),
-            # On the CPU, so that a seed means the same image on every device.
-            "generator": torch.Generator("cpu").manual_seed(seed),
-            "callback_on_step_end": _step_callback(on_step),
-            "output_type": "pil",
-        }
+        wanted = {**self._arguments(generation, image, seed), "callback_on_step_end": _step_callback(on_step)}
+        # A scheduler counts steps and keeps past predictions; its copy starts without any, whatever ran before.
+        self._pipeline.scheduler = copy.deepcopy(self._scheduler)
         try:
             result = self._pipeline(**{name: wanted[name] for name in wanted if name in self._keywords})
         except ValueError as error:
@@ -69,34 +70,36 @@ class DiffusersEngine:
             raise GenerationError(f"the model makes pictures of {made.width} x {made.height} only; send that size")
         return made.crop((0, 0, *generation.image.size))
 
+    def _arguments(self, generation: Generation, image: Image, seed: int) -> dict[str, Any]:
+        """All that any pipeline may want to know of a request, by the names that diffusers has for it."""
+        return {
+            "prompt": generation.prompt,
+            "image": image,
+            # For pipelines that would else make another size of it.
+            "width": image.width,
+            "height": image.height,
+            "_auto_resize": False,
+            "negative_prompt": generation.negative_prompt,
+            "num_inference_steps": generation.steps,
+            self._family.guidance_keyword: generation.guidance_scale,
+            "image_guidance_scale": generation.image_guidance_scale,
+            "strength": generation.strength,
+            # On the CPU, so that a seed means the same image on every device.
+            "generator": torch.Generator("cpu").manual_seed(seed),
+            "output_type": "pil",
+        }
 
-def _keywords(pipeline: Any) -> frozenset[str]:
-    """What the pipeline can be given.
-
-    Raises:
-        LoadError: it is no pipeline for one picture and a prompt.
-    """
-    parameters = inspect.signature(pipeline.__call__).parameters
-    more = {
-        name
-        for name, parameter in parameters.items()
-        if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-    } - {"prompt", "image"}
-    if more or "image" not in parameters or not hasattr(pipeline, "image_processor"):
-        wants = ", ".join(sorted(more)) or "no image"
-        raise LoadError(f"{type(pipeline).__name__} does not edit an image by a prompt: it wants {wants}")
-    return frozenset(parameters)
+    def _ignores(self) -> frozenset[str]:
+        unknown = {name for name in _PARAMETERS if name not in self._keywords}
+        if self._family.guidance_keyword not in self._keywords:
+            unknown.add("guidance_scale")
+        return _WITHOUT_EFFECT | self._family.ignores | unknown
 
 
 def _best_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def _strength_of_one_step(strength: float, steps: int) -> float:
-    """`strength`, raised to where int(steps * strength), the number of steps that are run, is at least one."""
-    return strength if int(steps * strength) >= 1 else min(1.0, (1 + 1e-9) / steps)
 
 
 def _step_callback(on_step: OnStep) -> Any:

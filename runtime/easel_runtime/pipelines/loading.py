@@ -1,95 +1,147 @@
-"""From a model id to a pipeline in memory, through the ordinary loading code of diffusers."""
+"""From a model id to a pipeline in memory."""
 
 import json
 import logging
+from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import diffusers
 import torch
 import transformers
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from accelerate import init_empty_weights  # type: ignore[import-untyped]
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from easel_runtime.engine import LoadError
 from easel_runtime.pipelines import demo
-from easel_runtime.pipelines.families import FAMILIES, GENERIC, Family
+from easel_runtime.pipelines.classes import pipeline_class
+from easel_runtime.pipelines.families import BY_CLASS, BY_MODEL, GENERIC, PRECISION, Family, Repository, Scheduler
+from easel_runtime.pipelines.repository import Snapshot, complete, look_up, of_folder
+from easel_runtime.pipelines.weights import INDEX, VARIANT, is_half, needed
 from easel_runtime.settings import Settings
 
 _log = logging.getLogger(__name__)
-_DTYPE: Final = {"cuda": torch.bfloat16, "mps": torch.float16, "cpu": torch.float32}
-"""By device type, always explicit: what a cache happens to hold must not decide the precision."""
 
 
-def load_pipeline(settings: Settings, device: torch.device) -> tuple[Any, Family]:
-    """The pipeline of `settings.model_id` on `device`, and its family.
+@dataclass(frozen=True)
+class Model:
+    """A pipeline in memory."""
+
+    pipeline: Any
+    family: Family
+    commit: str
+    """Commit of the model's own repository; blank for a model that is a folder."""
+
+
+def load_model(settings: Settings, device: torch.device) -> Model:
+    """The model `settings.model_id` on `device`.
 
     Raises:
-        LoadError: the repository cannot be had, or holds no image-to-image pipeline.
+        LoadError: the repository cannot be had, is not whole, or holds no image-to-image pipeline.
     """
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    try:
-        source = _source(settings)
-        index = _index(source, settings)
-        family = FAMILIES.get(index["_class_name"], GENERIC)
-        pipeline = getattr(diffusers, family.pipeline).from_pretrained(
-            source,
-            revision=settings.revision,
-            cache_dir=settings.model_dir,
-            dtype=_DTYPE[device.type],
-            use_safetensors=True,
-            # Easel has no safety check yet. One that came along would blacken pictures without a word in the answer.
-            **({"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in index else {}),
-        )
-    except GatedRepoError as error:
-        raise LoadError(f"{settings.model_id} is gated: accept its terms on the Hub and set HF_TOKEN") from error
-    except RevisionNotFoundError as error:
-        raise LoadError(f"{settings.model_id} has no revision {settings.revision}") from error
-    except RepositoryNotFoundError as error:
-        raise LoadError(f"there is no repository {settings.model_id} on the Hub, or it needs HF_TOKEN") from error
-    except LocalEntryNotFoundError as error:
-        raise LoadError(
-            f"the Hub cannot be reached, and {settings.model_id} is not in the cache (revision {settings.revision})"
-        ) from error
-    except EntryNotFoundError as error:
-        raise LoadError(f"{settings.model_id} is not a diffusers repository: {error}") from error
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise LoadError(f"{settings.model_id} cannot be loaded: {error}") from error
+    family = BY_MODEL.get(settings.model_id)
+    own = _own_snapshot(settings, family)
+    home = look_up(family.base, settings.model_dir) if family and family.base else own
+    index = _index(home, settings)
+    family = family or BY_CLASS.get(index["_class_name"], GENERIC)
+    chosen = pipeline_class(family, index["_class_name"])
+    pipeline = _pipeline(chosen, index, home, _Unet(own, family.unet) if family.unet else None, _precision(device))
     if family.scheduler is not None:
-        pipeline.scheduler = getattr(diffusers, family.scheduler).from_config(pipeline.scheduler.config)
+        pipeline.scheduler = _scheduler(family.scheduler, pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
-    _log.info("loaded %s (%s) on %s", settings.model_id, type(pipeline).__name__, device)
-    return pipeline.to(device), family
+    _log.info("loaded %s@%s (%s) on %s", settings.model_id, own.commit, type(pipeline).__name__, device)
+    return Model(pipeline.to(device), family, own.commit)
 
 
-def _source(settings: Settings) -> str:
-    """What diffusers loads from: the model id, or the folder of a model that comes with Easel."""
+def _own_snapshot(settings: Settings, family: Family | None) -> Snapshot:
+    """Of the model's repository, or of the folder of a model that comes with Easel."""
     if settings.model_id == demo.MODEL_ID:
-        return str(demo.folder())
-    return settings.model_id
+        return of_folder(demo.folder())
+    if Path(settings.model_id).is_dir():
+        return of_folder(Path(settings.model_id))
+    repo_id = (family and family.weights) or settings.model_id
+    return look_up(Repository(repo_id, settings.revision), settings.model_dir)
 
 
-def _index(source: str, settings: Settings) -> dict[str, Any]:
+def _precision(device: torch.device) -> torch.dtype:
+    dtype: torch.dtype = getattr(torch, PRECISION[device.type])
+    return dtype
+
+
+def _index(snapshot: Snapshot, settings: Settings) -> dict[str, Any]:
     """The repository's model_index.json: which pipeline it is for, and its components."""
-    folder = Path(source)
-    file = folder / "model_index.json"
-    if not folder.is_dir():
-        file = Path(
-            hf_hub_download(source, "model_index.json", revision=settings.revision, cache_dir=settings.model_dir)
-        )
     try:
-        index: dict[str, Any] = json.loads(file.read_text())
+        index: dict[str, Any] = json.loads((snapshot.folder / INDEX).read_text())
         index["_class_name"] = str(index["_class_name"])
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise LoadError(
-            f"{settings.model_id} is not a diffusers repository: it has no model_index.json that names a pipeline"
+            f"{settings.model_id} is not a diffusers repository: it has no {INDEX} that names a pipeline"
         ) from error
     return index
+
+
+@dataclass(frozen=True)
+class _Unet:
+    """A UNet in one file."""
+
+    snapshot: Snapshot
+    name: str
+
+    def file(self) -> Path:
+        """Downloaded if it was not there.
+
+        Raises:
+            LoadError: it cannot be had.
+        """
+        if self.name not in self.snapshot.sizes:
+            raise LoadError(f"{self.snapshot.repository.repo_id} has no file {self.name}")
+        complete(self.snapshot, [self.name])
+        return self.snapshot.folder / self.name
+
+
+def _pipeline(chosen: Any, index: dict[str, Any], home: Snapshot, unet: _Unet | None, dtype: torch.dtype) -> Any:
+    parts = {name: made_of[-1] for name, made_of in index.items() if isinstance(made_of, list)}
+    # What a repository leaves out (Stable Diffusion 3 its largest text encoder) must be left out by name.
+    more: dict[str, Any] = {
+        name: None for name, made_of in parts.items() if not made_of and name in signature(chosen).parameters
+    }
+    if "safety_checker" in parts:
+        # Easel has no safety check yet. One that came along would blacken pictures without a word in the answer.
+        more |= {"safety_checker": None, "requires_safety_checker": False}
+    paths = needed(home.sizes, parts.keys() - more.keys() - ({"unet"} if unet else set()))
+    complete(home, paths | {"unet/config.json"} if unet else paths)
+    try:
+        if unet is not None:
+            more["unet"] = _unet(home.folder / "unet", unet.file(), dtype)
+        pipeline = chosen.from_pretrained(
+            home.folder,
+            dtype=dtype,
+            use_safetensors=True,
+            variant=VARIANT if any(is_half(path) for path in paths) else None,
+            local_files_only=True,
+            **more,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise LoadError(f"{home.repository.repo_id} cannot be loaded: {error}") from error
+    if dtype is not torch.float16 and "vae" in pipeline.components and "force_upcast" in pipeline.vae.config:
+        # It is there for float16. Left on, each request would cast the VAE to float32 and back to encode its picture.
+        pipeline.vae.register_to_config(force_upcast=False)
+    return pipeline
+
+
+def _unet(folder: Path, weights: Path, dtype: torch.dtype) -> Any:
+    """The UNet that `folder` describes, with these `weights`: mapped from the file, never initialised at random."""
+    unet_class: Any = diffusers.UNet2DConditionModel
+    with init_empty_weights():
+        unet = unet_class.from_config(unet_class.load_config(folder, local_files_only=True))
+    # Converted before and not after: to a model in memory diffusers says that it may lose precision thereby.
+    unet.load_state_dict({name: part.to(dtype) for name, part in load_file(weights).items()}, assign=True)
+    return unet.eval()
+
+
+def _scheduler(scheduler: Scheduler, config: Any) -> Any:
+    return getattr(diffusers, scheduler.name).from_config(config, **scheduler.settings)

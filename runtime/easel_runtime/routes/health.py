@@ -18,9 +18,19 @@ async def health(request: Request) -> dict[str, object]:
     status: dict[str, object] = {"status": worker.health, "in_flight": worker.in_flight}
     if worker.loaded is not None:
         status["device"] = worker.loaded.device
+    elif not worker.error:
+        status["phase"] = _phase(worker)
+    if worker.loaded is None and (state := worker.download.state) is not None:
+        status["download"] = state.as_json()
     if worker.error:
         status["detail"] = {"msg": worker.error}
     return status
+
+
+def _phase(worker: Worker) -> str:
+    if worker.warming_up:
+        return "warming up"
+    return "downloading" if worker.download.active else "loading"
 
 
 @router.get("/livez", include_in_schema=False)
@@ -34,7 +44,8 @@ async def livez(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """200 when requests are taken."""
     worker: Worker = request.app.state.worker
-    return JSONResponse({"status": worker.health}, 200 if worker.loaded is not None else 503)
+    ready = worker.loaded is not None and worker.health is not Health.ERROR
+    return JSONResponse({"status": worker.health}, 200 if ready else 503)
 
 
 @router.get("/version", operation_id="version")

@@ -2,6 +2,8 @@
 
 import asyncio
 import secrets
+from contextlib import ExitStack
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
@@ -9,15 +11,18 @@ from easel_http.disconnect import while_connected
 from easel_http.errors import BadRequest, Unauthorized
 from easel_http.fields import ImageToImageFields, form_schema
 from easel_http.form import Form, FormLimits, read_form
-from easel_runtime.answers import answer
+from easel_runtime.answers import EVENTS, JSON, MULTIPART, answer, form_of
+from easel_runtime.encoding import ENCODERS, encode_png
 from easel_runtime.engine import Generation, Loaded
+from easel_runtime.events import EventStream
 from easel_runtime.generation import resolve
 from easel_runtime.images import decode
 from easel_runtime.settings import Settings
-from easel_runtime.worker import Output, Worker
+from easel_runtime.worker import Worker
 
-ADJUSTED = "X-Easel-Adjusted"
-IGNORED = "X-Easel-Ignored"
+ADJUSTED: Final = "X-Easel-Adjusted"
+IGNORED: Final = "X-Easel-Ignored"
+_FORMS: Final[dict[str, Any]] = {kind: {} for kind in (JSON, EVENTS, MULTIPART, *ENCODERS)}
 
 router = APIRouter()
 
@@ -26,6 +31,7 @@ router = APIRouter()
     "/image-to-image",
     operation_id="genImageToImage",
     tags=["generate"],
+    responses={200: {"content": _FORMS}},
     openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form_schema()}}}},
 )
 @router.post("/image-to-image/", include_in_schema=False)
@@ -34,17 +40,30 @@ async def image_to_image(request: Request) -> Response:
     settings: Settings = request.app.state.settings
     worker: Worker = request.app.state.worker
     _check_token(settings, request.headers.get("authorization", ""))
-    loaded = worker.admit()
-    async with read_form(request.headers, request.stream(), FormLimits(body_bytes=settings.body_bytes)) as form:
-        _check_model(settings, form.fields)
-        generation = await _generation(form, settings, loaded)
-        outputs: list[Output] = await while_connected(request, worker.generate(generation))
+    with ExitStack() as held:
+        # Before the body is read: what cannot be worked on is not worth an upload, and takes no memory.
+        loaded = held.enter_context(worker.admit())
+        async with read_form(request.headers, request.stream(), FormLimits(body_bytes=settings.body_bytes)) as form:
+            _check_model(settings, form.fields)
+            generation = await _generation(form, settings, loaded)
+        accept = ",".join(request.headers.getlist("accept"))
+        kind = form_of(accept, len(generation.seeds), generation.image.size)
+        headers = _notes(generation, loaded)
+        if kind == EVENTS:
+            return EventStream(worker, generation, headers, held.pop_all())
+        work = worker.generate(generation, encode=ENCODERS.get(kind, encode_png))
+        outputs = await while_connected(request, work)
+        return answer(outputs, kind, headers, held.pop_all())
+
+
+def _notes(generation: Generation, loaded: Loaded) -> dict[str, str]:
+    """Headers that say what of the request was changed or had no effect."""
     headers = {}
     if generation.adjusted:
         headers[ADJUSTED] = ", ".join(generation.adjusted)
-    if ignored := sorted(loaded.ignores & generation.explicit):
+    if ignored := sorted(loaded.ignores & generation.explicit | generation.ignored):
         headers[IGNORED] = ", ".join(ignored)
-    return answer(outputs, request.headers.get("accept", ""), headers)
+    return headers
 
 
 def _check_token(settings: Settings, authorization: str) -> None:

@@ -3,11 +3,14 @@
 import io
 import struct
 import zlib
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image, features
 
 from easel_http.errors import BadRequest, InvalidForm
-from easel_http.picture import FORMATS, open_picture, picture_size
+from easel_http.picture import FORMATS, eight_bits, open_picture, picture_size
 from support.pictures import encoded, picture, png
 
 ROOM = 64 * 48
@@ -34,7 +37,7 @@ def test_every_listed_format_is_taken(kind: str) -> None:
     ],
 )
 def test_what_is_no_picture_of_a_listed_format_is_refused(data: bytes) -> None:
-    with pytest.raises(BadRequest, match="the image is none of PNG, JPEG, WEBP, GIF, BMP, TIFF"):
+    with pytest.raises(BadRequest, match="the image is none of PNG, JPEG, WEBP, GIF, BMP, TIFF"):  # and perhaps AVIF
         open_picture(io.BytesIO(data), ROOM)
 
 
@@ -120,7 +123,46 @@ def test_the_size_of_every_format_is_found(kind: str) -> None:
     assert picture_size(io.BytesIO(encoded(picture(), kind)), ROOM) == (64, 48)
 
 
+def test_avif_is_taken_where_pillow_knows_it() -> None:
+    assert ("AVIF" in FORMATS) is features.check("avif")
+
+
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"RIFF....WEBP", b"RIFF....WEBPVP9 " + bytes(40)])
 def test_what_only_begins_like_webp_is_refused(data: bytes) -> None:
     with pytest.raises(BadRequest):
         picture_size(io.BytesIO(data), ROOM)
+
+
+LEVELS = np.arange(256).reshape(16, 16)
+
+
+@pytest.mark.parametrize(
+    ("stored", "mode"),
+    [
+        pytest.param((LEVELS * 257).astype(np.uint16), "I;16", id="16 bits"),
+        pytest.param((LEVELS * 257).astype(np.int32), "I", id="16 bits in 32"),
+        pytest.param(LEVELS.astype(np.int32), "I", id="8 bits in 32"),
+        pytest.param((LEVELS * (2.0**31 - 1) / 255).astype(np.int32), "I", id="32 bits"),
+        pytest.param((LEVELS / 255).astype(np.float32), "F", id="floating point to 1"),
+        pytest.param(LEVELS.astype(np.float32), "F", id="floating point to 255"),
+        pytest.param((LEVELS * 257).astype(np.float32), "F", id="floating point to 65535"),
+        pytest.param((LEVELS * 1e12).astype(np.float32), "F", id="floating point to anything"),
+        pytest.param(LEVELS.astype(np.uint8), "L", id="8 bits"),
+    ],
+)
+def test_grey_of_more_bits_keeps_its_brightness(stored: "np.typing.NDArray[Any]", mode: str) -> None:
+    opened = open_picture(io.BytesIO(encoded(Image.fromarray(stored), "TIFF")), 256)
+    assert opened.mode == mode
+    assert (np.asarray(eight_bits(opened)) == LEVELS).all()
+
+
+def test_grey_below_black_is_black_and_what_is_no_number_does_no_harm() -> None:
+    assert np.asarray(eight_bits(Image.fromarray(np.array([[-5, 0, 255]], np.int32)))).tolist() == [[0, 0, 255]]
+    dark = Image.fromarray(np.array([[0.0, 0.0]], np.float32))
+    assert np.asarray(eight_bits(dark)).tolist() == [[0, 0]]
+    assert eight_bits(Image.fromarray(np.array([[np.nan, np.inf, 1.0]], np.float32))).size == (3, 1)
+
+
+def test_colours_are_not_touched() -> None:
+    image = picture()
+    assert eight_bits(image) is image

@@ -8,80 +8,24 @@ import email.policy
 import io
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import pytest
-from httpx2 import ASGITransport, AsyncClient, Response
+from httpx2 import Response
 from PIL import Image
 
 from easel_http.fields import form_schema
-from easel_runtime.app import create_app
-from easel_runtime.settings import Settings
 from support.engines import ToyEngine
+from support.in_process import PNG, TEXTS, Runtime, running, until_in_step
 from support.pictures import form, png
 
-TEXTS = {"prompt": "a cat", "seed": "7", "num_inference_steps": "2"}
-PNG = png()
-NOTHING: Mapping[str, str] = MappingProxyType({})
 TOKEN = "s3cret"  # noqa: S105
-
-
-@dataclass
-class Runtime:
-    """A running runtime and a client of it."""
-
-    app: Any
-    client: AsyncClient
-    engine: ToyEngine
-    failures: list[str] = field(default_factory=list)
-
-    async def post(
-        self, image: bytes = PNG, *, path: str = "/image-to-image", headers: Mapping[str, str] = NOTHING, **texts: str
-    ) -> Response:
-        content_type, body = form({**TEXTS, **texts}, image)
-        return await self.client.post(path, content=body, headers={"content-type": content_type, **headers})
-
-    async def status(self) -> Any:
-        return (await self.client.get("/health")).json()
-
-    async def until_loaded(self) -> None:
-        """The model's state has left LOADING; it tells nobody, so it is asked."""
-        async with asyncio.timeout(30):
-            while (await self.status())["status"] == "LOADING":  # noqa: ASYNC110 (there is no event)
-                await asyncio.sleep(0)
-
-
-@asynccontextmanager
-async def running(engine: ToyEngine | None = None, *, loaded: bool = True, **settings: Any) -> AsyncIterator[Runtime]:
-    """A runtime that serves `engine`; whatever that holds back is let go in the end."""
-    engine = engine or ToyEngine()
-    failures: list[str] = []
-    app = create_app(Settings(**{"model_id": "easel/toy", **settings}), engine, failures.append)
-    try:
-        async with (
-            app.router.lifespan_context(app),
-            AsyncClient(transport=ASGITransport(app), base_url="http://runtime") as client,
-        ):
-            runtime = Runtime(app, client, engine, failures)
-            if loaded:
-                await runtime.until_loaded()
-            yield runtime
-    finally:
-        engine.may_load.set()
-        engine.may_step.set()
 
 
 @pytest.fixture
 async def runtime() -> AsyncIterator[Runtime]:
     async with running() as runtime:
         yield runtime
-
-
-async def until_in_step(engine: ToyEngine) -> None:
-    assert await asyncio.to_thread(engine.in_step.wait, 30)
 
 
 def pngs(answer: Response) -> list[bytes]:
@@ -194,7 +138,7 @@ async def test_the_headers_are_on_both_kinds_of_answer_and_absent_without_reason
 # Routes -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/health", "/version"])
+@pytest.mark.parametrize("path", ["/health", "/version", "/hardware/info", "/hardware/stats"])
 async def test_the_contracts_routes_have_a_twin_with_a_slash(runtime: Runtime, path: str) -> None:
     plain, twin = [await runtime.client.get(each) for each in (path, f"{path}/")]
     assert (plain.status_code, plain.content) == (twin.status_code, twin.content) == (200, plain.content)
@@ -226,7 +170,12 @@ async def test_the_openapi_document_lists_the_form(runtime: Runtime) -> None:
     operation = document["paths"]["/image-to-image"]["post"]
     assert operation["operationId"] == "genImageToImage"
     assert operation["requestBody"] == {"required": True, "content": {"multipart/form-data": {"schema": form_schema()}}}
-    assert sorted(document["paths"]) == ["/health", "/image-to-image", "/version"]
+    assert sorted(operation["responses"]["200"]["content"]) == [
+        *("application/json", "image/jpeg", "image/png", "image/webp", "multipart/mixed", "text/event-stream")
+    ]
+    assert sorted(document["paths"]) == [
+        *("/hardware/info", "/hardware/stats", "/health", "/image-to-image", "/version")
+    ]
 
 
 # Refusals -----------------------------------------------------------------------------------------------------------
@@ -345,7 +294,7 @@ async def test_the_right_token_is_let_in() -> None:
         assert (await runtime.post(headers={"authorization": f"Bearer {TOKEN}"})).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/version"])
+@pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/version", "/metrics", "/hardware/info"])
 async def test_probes_need_no_token(path: str) -> None:
     async with running(auth_token=TOKEN) as runtime:
         assert (await runtime.client.get(path)).status_code == 200
@@ -432,7 +381,7 @@ async def test_while_the_model_loads_the_runtime_lives_and_is_not_ready() -> Non
     engine = ToyEngine()
     engine.may_load.clear()
     async with running(engine, loaded=False) as runtime:
-        assert await runtime.status() == {"status": "LOADING", "in_flight": 0}
+        assert await runtime.status() == {"status": "LOADING", "in_flight": 0, "phase": "loading"}
         assert await probes(runtime) == [200, 503]
         refused = await runtime.post()
         assert (refused.status_code, refused.json()) == (503, {"detail": {"msg": "the model is still loading"}})

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from easel_crds.parameters import Parameters
 from easel_http.errors import InvalidForm
 from easel_http.fields import MAX_SEED, ImageToImageFields
-from easel_runtime.engine import Defaults, Generation
-from easel_runtime.generation import consecutive_seeds, resolve
+from easel_runtime.engine import Bounds, Defaults, Generation
+from easel_runtime.generation import consecutive_seeds, resolve, strength_of_one_step
 from support.pictures import picture
 
 IMAGE = picture()
@@ -116,6 +116,87 @@ def test_steps_are_whole_and_within_bounds_and_named_exactly_if_moved(sent: int,
     assert isinstance(generation.steps, int)
     assert low <= generation.steps <= high
     assert bool(generation.adjusted) == (generation.steps != sent)
+
+
+# The model's own bounds -----------------------------------------------------------------------------------------
+
+TURBO = Defaults(2, 0, strength=0.5, bounds=Bounds(steps=(1, 4), guidance_scale=(0, 0)), partial=True)
+
+
+def of_turbo(sent: dict[str, float], parameters: dict[str, Any] | None = None) -> Generation:
+    return resolve(fields(**sent), IMAGE, Parameters.model_validate(parameters or {}), TURBO)
+
+
+def test_what_an_sdk_sends_to_every_model_is_moved_to_what_this_one_can_do() -> None:
+    generation = of_turbo({"num_inference_steps": 100, "guidance_scale": 7.5, "strength": 0.8})
+    assert (generation.steps, generation.guidance_scale, generation.strength) == (4, 0, 0.8)
+    assert generation.adjusted == ("num_inference_steps=4", "guidance_scale=0")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "steps"),
+    [
+        pytest.param({"max": 50}, 4, id="a wider one changes nothing"),
+        pytest.param({"max": 3}, 3, id="a narrower one holds"),
+        pytest.param({"min": 10}, 4, id="an impossible one cannot hold"),
+        pytest.param({"default": 10}, 4, id="nor can such a default"),
+    ],
+)
+def test_an_image_model_can_narrow_the_models_bounds_and_not_widen_them(bounds: dict[str, int], steps: int) -> None:
+    assert of_turbo({"num_inference_steps": 100}, {"steps": bounds}).steps == steps
+
+
+def test_a_default_of_an_image_model_that_the_model_cannot_do_is_moved_without_a_word() -> None:
+    generation = of_turbo({}, {"steps": {"default": 10}, "guidanceScale": {"default": 7.5}})
+    assert (generation.steps, generation.guidance_scale, generation.adjusted) == (4, 0, ())
+
+
+@given(steps=st.integers(1, 1000), strength=st.floats(0, 1))
+def test_where_strength_decides_how_many_steps_are_run_at_least_one_is(steps: int, strength: float) -> None:
+    generation = resolve(
+        fields(num_inference_steps=steps, strength=strength),
+        IMAGE,
+        Parameters.model_validate({"steps": {"max": 1000}}),
+        Defaults(partial=True),
+    )
+    run = int(strength * steps)
+    assert int(generation.steps * generation.strength) == max(1, run)
+    assert (generation.strength == strength) == (run >= 1)
+    assert bool(generation.adjusted) == (run < 1)
+
+
+def test_the_strength_of_one_step_is_the_least_that_there_is() -> None:
+    for steps in range(1, 1001):
+        least = strength_of_one_step(steps)
+        assert int(steps * least) == 1
+        assert least == pytest.approx(1 / steps, rel=1e-15)
+
+
+def test_a_default_strength_that_is_too_small_for_the_steps_sent_is_raised_without_a_word() -> None:
+    generation = of_turbo({"num_inference_steps": 1})
+    assert (generation.strength, generation.adjusted) == (1, ())
+
+
+def test_a_step_is_worth_more_than_the_bound_of_an_image_model() -> None:
+    generation = of_turbo({"num_inference_steps": 2, "strength": 0.3}, {"strength": {"max": 0.3}})
+    assert (generation.strength, generation.adjusted) == (0.5, ("strength=0.5",))
+
+
+def test_a_model_that_runs_all_steps_has_any_strength() -> None:
+    assert resolved(fields(num_inference_steps=1, strength=0)).strength == 0
+
+
+@pytest.mark.parametrize(
+    ("guidance", "ignored"),
+    [(1.01, set()), (1, {"negative_prompt", "image_guidance_scale"}), (0, {"negative_prompt", "image_guidance_scale"})],
+)
+def test_what_works_by_guidance_is_said_to_be_ignored_without_it(guidance: float, ignored: set[str]) -> None:
+    sent = fields(guidance_scale=guidance, negative_prompt="blurry", image_guidance_scale=2)
+    assert resolved(sent).ignored == ignored
+    assert resolved(fields(guidance_scale=guidance)).ignored == set()
+
+
+# Images and seeds -----------------------------------------------------------------------------------------------
 
 
 def test_as_many_images_as_the_model_allows_are_made() -> None:

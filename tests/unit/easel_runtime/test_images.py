@@ -13,7 +13,7 @@ from PIL import Image, ImageChops
 
 from easel_http.errors import ApiError, BadRequest, InvalidForm
 from easel_http.picture import FORMATS
-from easel_runtime.images import decode, encode_png, extend_to_multiple
+from easel_runtime.images import decode, extend_to_multiple
 from support.pictures import encoded, picture, png
 
 ROOM = 1 << 20
@@ -188,18 +188,3 @@ def test_a_damaged_file_is_a_picture_or_the_callers_mistake(data: st.DataObject)
         file[data.draw(st.integers(0, len(file) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(BadRequest, InvalidForm):
         assert decode(io.BytesIO(file), 10_000).mode == "RGB"
-
-
-# The way out ----------------------------------------------------------------------------------------------------
-
-
-@given(width=st.integers(1, 40), height=st.integers(1, 40))
-def test_png_loses_nothing(width: int, height: int) -> None:
-    image = picture(width, height)
-    again = Image.open(io.BytesIO(encode_png(image)))
-    assert (again.format, again.mode) == ("PNG", "RGB")
-    assert difference(again, image) == 0
-
-
-def test_the_same_picture_gives_the_same_bytes() -> None:
-    assert encode_png(picture()) == encode_png(picture().copy())

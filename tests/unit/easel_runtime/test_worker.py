@@ -1,45 +1,23 @@
 """`Worker`: one thread owns the model; callers queue, and may leave at any time."""
 
 import asyncio
+import dataclasses
 import io
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from PIL import Image
 
 from easel_http.errors import ApiError, BadRequest, Busy, Failed, TimedOut, Unavailable
-from easel_runtime.engine import Generation, GenerationError, Loaded, OnStep
-from easel_runtime.worker import Health, Output, Worker
+from easel_runtime.encoding import Encoded
+from easel_runtime.engine import Defaults, Generation, GenerationError, Loaded, OnStep, OutOfMemory
+from easel_runtime.job import Job, Output, Step
+from easel_runtime.worker import Health, Worker
 from support.engines import ToyEngine
 from support.pictures import picture
-
-
-def generation(*seeds: int, steps: int = 3, prompt: str = "a cat") -> Generation:
-    return Generation(
-        prompt=prompt,
-        image=picture(),
-        negative_prompt="",
-        steps=steps,
-        guidance_scale=7.5,
-        image_guidance_scale=1.5,
-        strength=0.8,
-        seeds=seeds or (1,),
-    )
-
-
-class RaisingEngine(ToyEngine):
-    """Raises `error` in the place of the first image; works after that."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.errors = [error]
-
-    def generate(self, generation: Generation, seed: int, on_step: OnStep) -> Image.Image:
-        if self.errors:
-            raise self.errors.pop()
-        return super().generate(generation, seed, on_step)
+from support.runtimes import until
+from support.workers import generation, leave, new_worker, started, until_in_step
 
 
 class CrashingEngine(ToyEngine):
@@ -62,22 +40,6 @@ class SlowEngine(ToyEngine):
         return super().load()
 
 
-@asynccontextmanager
-async def started(engine: ToyEngine, *, queue: int = 8, deadline_seconds: float = 60) -> AsyncIterator[Worker]:
-    """A worker that has loaded `engine`; whatever `engine` holds back is let go in the end."""
-    worker = Worker(engine, queue=queue, deadline_seconds=deadline_seconds)
-    try:
-        await worker.load(pytest.fail)
-        yield worker
-    finally:
-        engine.may_step.set()
-        await worker.close()
-
-
-async def until_in_step(engine: ToyEngine) -> None:
-    assert await asyncio.to_thread(engine.in_step.wait, 30)
-
-
 async def until_idle(worker: Worker) -> None:
     """Everything that was handed to the model's thread so far is done."""
     await worker.generate(generation(steps=1))
@@ -93,8 +55,7 @@ async def ended(task: asyncio.Task[list[Output]]) -> None:
 
 async def test_health_goes_from_loading_to_idle_to_ok_and_back() -> None:
     engine = SlowEngine()
-    engine.may_step.clear()
-    worker = Worker(engine, queue=8, deadline_seconds=60)
+    worker = new_worker(engine)
     seen = [worker.health]
     loading = asyncio.create_task(worker.load(pytest.fail))
     assert await asyncio.to_thread(engine.in_load.wait, 30)
@@ -102,11 +63,8 @@ async def test_health_goes_from_loading_to_idle_to_ok_and_back() -> None:
     engine.may_load.set()
     await loading
     seen.append(worker.health)
-    working = asyncio.create_task(worker.generate(generation()))
-    await until_in_step(engine)
-    seen.append(worker.health)
-    engine.may_step.set()
-    await working
+    with worker.admit():
+        seen.append(worker.health)
     seen.append(worker.health)
     await worker.close()
     assert seen == [Health.LOADING, Health.LOADING, Health.IDLE, Health.OK, Health.IDLE]
@@ -121,19 +79,19 @@ async def test_health_goes_from_loading_to_idle_to_ok_and_back() -> None:
 )
 async def test_a_failed_load_is_told_once_and_refuses_every_request(engine: ToyEngine, reason: str) -> None:
     told: list[str] = []
-    worker = Worker(engine, queue=8, deadline_seconds=60)
+    worker = new_worker(engine)
     await worker.load(told.append)
     assert (worker.health, worker.error, told) == (Health.ERROR, reason, [reason])
-    with pytest.raises(Unavailable, match=reason) as caught:
-        worker.admit()
+    with pytest.raises(Unavailable, match=reason) as caught, worker.admit():
+        pass
     assert "Retry-After" not in caught.value.headers
     await worker.close()
 
 
 async def test_requests_are_refused_while_the_model_loads() -> None:
-    worker = Worker(ToyEngine(), queue=8, deadline_seconds=60)
-    with pytest.raises(Unavailable, match="still loading") as caught:
-        await worker.generate(generation())
+    worker = new_worker(ToyEngine())
+    with pytest.raises(Unavailable, match="still loading") as caught, worker.admit():
+        pass
     assert caught.value.headers["Retry-After"] == "5"
     await worker.close()
 
@@ -141,20 +99,63 @@ async def test_requests_are_refused_while_the_model_loads() -> None:
 async def test_what_was_loaded_is_known_to_who_is_admitted() -> None:
     engine = ToyEngine()
     async with started(engine) as worker:
-        assert worker.admit() == Loaded("toy", engine.defaults, frozenset({"strength"}))
+        with worker.admit() as loaded:
+            assert loaded == Loaded("toy", engine.defaults, frozenset({"strength"}))
 
 
-async def test_closing_stops_the_work_within_one_step() -> None:
+async def test_closing_stops_the_work_within_one_step_and_answers_who_waits() -> None:
     engine = ToyEngine()
     async with started(engine) as worker:
         engine.may_step.clear()
-        working = asyncio.create_task(worker.generate(generation(steps=100)))
+        requests = [asyncio.create_task(worker.generate(generation(steps=100))) for _ in range(2)]
         await until_in_step(engine)
         await worker.close()
         engine.may_step.set()
-        await ended(working)
-    assert working.exception() is not None
+        results = await asyncio.gather(*requests, return_exceptions=True)
+    assert [str(result) for result in results] == ["the runtime is stopping"] * 2
+    assert all(isinstance(result, Unavailable) for result in results)
     assert engine.steps_done == 0
+
+
+# The warm-up --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_tiny_edit_is_made_before_the_model_counts_as_loaded() -> None:
+    engine = ToyEngine()
+    engine.may_step.clear()
+    worker = new_worker(engine, warm_up_side=32)
+    loading = asyncio.create_task(worker.load(pytest.fail))
+    await until_in_step(engine)
+    assert (worker.health, worker.warming_up) == (Health.LOADING, True)
+    engine.may_step.set()
+    await loading
+    assert (worker.health, worker.warming_up) == (Health.IDLE, False)
+    (made,) = engine.generations
+    assert (made.image.size, made.steps) == ((32, 32), 2)
+    await worker.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OutOfMemory("12 GB are missing"), "the model leaves too little memory to edit with: 12 GB are missing"),
+        (RuntimeError("CUDA error"), "loading failed: RuntimeError: CUDA error"),
+    ],
+    ids=["memory", "fault"],
+)
+async def test_a_model_that_cannot_make_a_tiny_edit_is_not_loaded(error: Exception, reason: str) -> None:
+    engine = ToyEngine()
+    engine.errors = [error]
+    told: list[str] = []
+    async with started(engine, told.append, warm_up_side=32) as worker:
+        assert (worker.health, told) == (Health.ERROR, [reason])
+
+
+async def test_a_model_that_refuses_tiny_pictures_is_loaded_all_the_same() -> None:
+    engine = ToyEngine()
+    engine.errors = [GenerationError("512 x 512 only")]
+    async with started(engine, warm_up_side=32) as worker:
+        assert worker.health is Health.IDLE
 
 
 # Images -------------------------------------------------------------------------------------------------------------
@@ -164,8 +165,8 @@ async def test_there_is_an_image_for_every_seed_in_their_order() -> None:
     async with started(ToyEngine()) as worker:
         outputs = await worker.generate(generation(5, 3, 4))
     assert [(output.seed, output.nsfw) for output in outputs] == [(5, False), (3, False), (4, False)]
-    assert [Image.open(io.BytesIO(output.png)).size for output in outputs] == [picture().size] * 3
-    assert len({output.png for output in outputs}) == 3
+    assert [Image.open(io.BytesIO(output.file.data)).size for output in outputs] == [picture().size] * 3
+    assert len({output.file.data for output in outputs}) == 3
 
 
 async def test_the_same_request_gives_the_same_bytes() -> None:
@@ -173,63 +174,99 @@ async def test_the_same_request_gives_the_same_bytes() -> None:
         assert await worker.generate(generation(7)) == await worker.generate(generation(7))
 
 
-async def test_requests_are_worked_on_in_the_order_they_came() -> None:
+async def test_a_request_is_worked_on_to_its_end_before_the_next_in_the_order_they_came() -> None:
     engine = ToyEngine()
     engine.may_step.clear()
     async with started(engine) as worker:
-        prompts = ["first", "second", "third", "fourth"]
-        working = [asyncio.create_task(worker.generate(generation(prompt=prompt))) for prompt in prompts]
+        prompts = ["first", "second", "third"]
+        working = [asyncio.create_task(worker.generate(generation(1, 2, prompt=prompt))) for prompt in prompts]
         await until_in_step(engine)
+        assert (len(engine.generations), worker.ahead, worker.waiting) == (1, 3, 2)
         engine.may_step.set()
         await asyncio.gather(*working)
-    assert [done.prompt for done in engine.generations] == prompts
+        assert worker.ahead == worker.waiting == 0
+    assert [done.prompt for done in engine.generations] == ["first", "first", "second", "second", "third", "third"]
 
 
-async def test_one_image_is_made_at_a_time() -> None:
-    engine = ToyEngine()
-    engine.may_step.clear()
-    async with started(engine) as worker:
-        working = [asyncio.create_task(worker.generate(generation())) for _ in range(3)]
-        await until_in_step(engine)
-        assert (len(engine.generations), worker.in_flight) == (1, 3)
-        engine.may_step.set()
-        await asyncio.gather(*working)
-        assert (len(engine.generations), worker.in_flight) == (3, 0)
+def test_of_many_images_no_more_than_two_are_pictures_at_one_time() -> None:
+    encoding, made = threading.Semaphore(0), threading.Semaphore(0)
+
+    class Counting(ToyEngine):
+        def generate(self, *_: object) -> Image.Image:
+            made.release()
+            return picture()
+
+    def encode(_: Image.Image) -> Encoded:
+        assert encoding.acquire(timeout=30)
+        return Encoded(b"")
+
+    with ThreadPoolExecutor(4) as encoders, ThreadPoolExecutor(1) as model:
+        job = Job(generation(*range(5)), 3, encode)
+        running: Future[list[Future[Output]]] = model.submit(job.run, Counting(), encoders)
+        for _ in range(2):
+            assert made.acquire(timeout=30)
+        for _ in range(3):
+            # The third is begun only now that the first is a file; were it begun before, there would be a fourth.
+            assert not made.acquire(blocking=False)
+            encoding.release()
+            assert made.acquire(timeout=30)
+        encoding.release(2)
+        assert [output.result().seed for output in running.result(30)] == list(range(5))
+
+
+# Steps --------------------------------------------------------------------------------------------------------------
+
+
+async def test_each_step_is_told_with_its_number_and_how_many_there_are() -> None:
+    seen: list[Step] = []
+    async with started(ToyEngine()) as worker:
+        await worker.generate(generation(1, 2, steps=2), watch=seen.append)
+    assert seen == [Step(1, 2, 1, 2), Step(1, 2, 2, 2), Step(2, 2, 1, 2), Step(2, 2, 2, 2)]
+
+
+async def test_of_a_partial_edit_only_the_steps_that_are_run_count() -> None:
+    class Partial(ToyEngine):
+        def generate(self, generation: Generation, seed: int, on_step: OnStep) -> Image.Image:
+            return super().generate(dataclasses.replace(generation, steps=8), seed, on_step)
+
+    seen: list[Step] = []
+    async with started(Partial(defaults=Defaults(partial=True))) as worker:
+        await worker.generate(generation(steps=10), watch=seen.append)
+    assert (len(seen), seen[-1]) == (8, Step(1, 1, 8, 8))
 
 
 # The queue ----------------------------------------------------------------------------------------------------------
 
 
-async def test_one_request_more_than_the_queue_holds_is_refused() -> None:
+async def test_one_request_more_than_there_are_places_is_refused() -> None:
+    async with started(ToyEngine(), queue=2) as worker:
+        with worker.admit(), worker.admit():
+            assert worker.in_flight == 2
+            with pytest.raises(Busy, match="all 2 places") as caught, worker.admit():
+                pass
+            assert caught.value.headers["Retry-After"] == "1"
+        with worker.admit():
+            assert worker.in_flight == 1
+        assert worker.in_flight == 0
+
+
+async def test_a_place_is_given_back_whatever_happens_in_it() -> None:
+    async with started(ToyEngine(), queue=1) as worker:
+        for error in (ValueError, asyncio.CancelledError, GeneratorExit):
+            with pytest.raises(error), worker.admit():
+                raise error
+        assert worker.in_flight == 0
+
+
+async def test_a_caller_who_leaves_the_queue_costs_nothing() -> None:
     engine = ToyEngine()
     engine.may_step.clear()
-    async with started(engine, queue=2) as worker:
-        working = [asyncio.create_task(worker.generate(generation())) for _ in range(2)]
-        await until_in_step(engine)
-        with pytest.raises(Busy, match="all 2 places") as caught:
-            await worker.generate(generation())
-        assert caught.value.headers["Retry-After"] == "1"
-        with pytest.raises(Busy):
-            worker.admit()
-        engine.may_step.set()
-        await asyncio.gather(*working)
-        worker.admit()
-
-
-async def leave(task: asyncio.Task[list[Output]]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-async def test_a_caller_who_leaves_the_queue_makes_room_and_costs_nothing() -> None:
-    engine = ToyEngine()
-    engine.may_step.clear()
-    async with started(engine, queue=2) as worker:
+    async with started(engine) as worker:
         first = asyncio.create_task(worker.generate(generation(prompt="first")))
         waiting = asyncio.create_task(worker.generate(generation(prompt="waiting")))
         await until_in_step(engine)
         await leave(waiting)
-        assert worker.in_flight == 1
+        assert worker.ahead == 1
         engine.may_step.set()
         await first
         await until_idle(worker)
@@ -243,11 +280,23 @@ async def test_the_work_for_a_caller_who_leaves_stops_within_one_step() -> None:
         working = asyncio.create_task(worker.generate(generation(1, 2, steps=100, prompt="long")))
         await until_in_step(engine)
         await leave(working)
-        assert worker.health is Health.IDLE
         engine.may_step.set()
         await until_idle(worker)
     assert [done.prompt for done in engine.generations] == ["long", "a cat"]
     assert engine.steps_done == 1, "the one step of the request after it"
+
+
+async def test_after_a_burst_of_callers_who_left_a_new_one_has_only_its_own_steps_before_it() -> None:
+    engine = ToyEngine()
+    engine.may_step.clear()
+    async with started(engine) as worker:
+        burst = [asyncio.create_task(worker.generate(generation(*range(4), steps=100))) for _ in range(50)]
+        await until_in_step(engine)
+        for task in burst:
+            await leave(task)
+        engine.may_step.set()
+        await worker.generate(generation(steps=3))
+    assert engine.steps_done == 3
 
 
 @pytest.mark.parametrize("waiting", [False, True], ids=["in work", "in the queue"])
@@ -257,9 +306,23 @@ async def test_a_request_that_takes_too_long_is_told_so_and_stopped(*, waiting: 
     async with started(engine, deadline_seconds=0.05) as worker:
         requests = [worker.generate(generation(steps=100)) for _ in range(2 if waiting else 1)]
         results = await asyncio.gather(*requests, return_exceptions=True)
+        assert worker.ahead == 0
     assert [str(result) for result in results] == ["the request took longer than 0.05 seconds"] * len(results)
     assert all(isinstance(result, TimedOut) for result in results)
-    assert (engine.steps_done, worker.in_flight) == (0, 0)
+    assert engine.steps_done == 0
+
+
+async def test_a_step_that_lasts_longer_than_a_whole_request_may_is_the_end_of_health() -> None:
+    engine = ToyEngine()
+    engine.may_step.clear()
+    async with started(engine, deadline_seconds=0.05) as worker:
+        with pytest.raises(TimedOut):
+            await worker.generate(generation())
+        await until(lambda: worker.stalled)
+        assert worker.health is Health.ERROR
+        engine.may_step.set()
+        await until_idle(worker)
+        assert (worker.stalled, worker.health) == (False, Health.IDLE)
 
 
 # Failures -----------------------------------------------------------------------------------------------------------
@@ -277,7 +340,9 @@ async def test_a_request_that_takes_too_long_is_told_so_and_stopped(*, waiting: 
 async def test_an_error_of_the_model_becomes_an_answer_without_its_inside(
     error: Exception, answer: type[ApiError], words: str
 ) -> None:
-    async with started(RaisingEngine(error)) as worker:
+    engine = ToyEngine()
+    engine.errors = [error]
+    async with started(engine) as worker:
         with pytest.raises(answer, match=words) as caught:
             await worker.generate(generation())
         assert "secret" not in str(caught.value.body())
@@ -286,7 +351,9 @@ async def test_an_error_of_the_model_becomes_an_answer_without_its_inside(
 
 
 async def test_a_failure_is_logged_with_its_inside(caplog: pytest.LogCaptureFixture) -> None:
-    async with started(RaisingEngine(RuntimeError("CUDA, secret"))) as worker:
+    engine = ToyEngine()
+    engine.errors = [RuntimeError("CUDA, secret")]
+    async with started(engine) as worker:
         with pytest.raises(Failed):
             await worker.generate(generation())
     assert "CUDA, secret" in caplog.text

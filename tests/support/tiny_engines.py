@@ -1,0 +1,95 @@
+"""Real engines on the tiny repositories of `hub`, and what tests ask of them. Only `load` needs torch."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+from easel_crds.parameters import Parameters
+from easel_http.fields import ImageToImageFields
+from easel_runtime.engine import Generation, Loaded
+from easel_runtime.generation import resolve
+from easel_runtime.settings import Settings
+from support.pictures import picture
+
+if TYPE_CHECKING:
+    from easel_runtime.pipelines.engine import DiffusersEngine
+
+NOISE_OF_LIBRARIES = [
+    pytest.mark.filterwarnings("ignore:The `local_dir_use_symlinks` argument:UserWarning:huggingface_hub"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning:diffusers"),
+]
+"""What diffusers 0.42 and its neighbours say about each other."""
+
+Ready = tuple["DiffusersEngine", Loaded]
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """No Hub, one thread, and a home of the demo model that is not the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        # The variable HF_HUB_OFFLINE counts only before the first import, which may have been another test's.
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        patch.setenv("XDG_CACHE_HOME", str(home))
+        patch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # this and the next as `_LateEngine` does it
+        patch.setenv("TRANSFORMERS_VERBOSITY", "error")
+        import torch
+
+        torch.set_num_threads(1)  # more would only wait for each other with models of this size
+        yield
+
+
+def engine_of(model_id: str, cache: Path, revision: str = "main") -> "DiffusersEngine":
+    from easel_runtime.pipelines.engine import DiffusersEngine
+
+    return DiffusersEngine(Settings(model_id=model_id, model_dir=cache, revision=revision))
+
+
+@dataclass
+class Engines:
+    """Engines by model id, each loaded when it is first asked for."""
+
+    cache: Path
+    _ready: dict[str, Ready] = field(default_factory=dict)
+
+    def __getitem__(self, model_id: str) -> Ready:
+        if model_id not in self._ready:
+            engine = engine_of(model_id, self.cache)
+            self._ready[model_id] = engine, engine.load()
+        return self._ready[model_id]
+
+
+def generation(image: Image.Image | None = None, **values: Any) -> Generation:
+    """A request past all rules."""
+    return Generation(
+        **{
+            "prompt": "a cat",
+            "image": image or picture(),
+            "negative_prompt": "",
+            "steps": 3,
+            "guidance_scale": 7.5,
+            "image_guidance_scale": 1.5,
+            "strength": 0.8,
+            "seeds": (),
+            **values,
+        }
+    )
+
+
+def asked(loaded: Loaded, image: Image.Image | None = None, **sent: Any) -> Generation:
+    """What a caller who sends these fields gets of this model."""
+    fields = ImageToImageFields(prompt="a cat", **sent)
+    return resolve(fields, image or picture(), Parameters(), loaded.defaults)
+
+
+def nothing(_: int) -> None:
+    """For callers who do not follow the steps."""
+
+
+def made(engine: "DiffusersEngine", seed: int = 1, **values: Any) -> bytes:
+    """The pixels of one result."""
+    return engine.generate(generation(**values), seed, nothing).tobytes()
