@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from easel_runtime.accept import preferred
 from easel_runtime.encoding import ENCODERS
-from easel_runtime.job import Output
+from easel_runtime.finishing import Output
 
 _log = logging.getLogger(__name__)
 JSON: Final = "application/json"

@@ -1,7 +1,8 @@
 """The seam between HTTP and the model: what is asked of an engine, and what one request amounts to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from PIL.Image import Image
@@ -34,6 +35,17 @@ class Defaults:
 
 
 @dataclass(frozen=True)
+class Lora:
+    """Weights that are added to the model's for one request."""
+
+    repo_id: str
+    weight: float
+    """How much of them; negative: the other way."""
+    file: Path
+    """Where they are on this machine, as safetensors."""
+
+
+@dataclass(frozen=True)
 class Generation:
     """One validated request: every default applied, every bound kept."""
 
@@ -51,8 +63,20 @@ class Generation:
     """Names of the form fields that the caller sent."""
     adjusted: tuple[str, ...] = ()
     """`field=value` for each value that was moved into the model's bounds."""
+    loras: tuple[Lora, ...] = ()
+    """In the order of their names."""
+    safety_check: bool = True
+    """Whether the caller wants the images looked at."""
     ignored: frozenset[str] = frozenset()
     """Names of the fields that the caller sent and that other values of this request leave without effect."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One image that is asked for."""
+
+    generation: Generation
+    seed: int
 
 
 class Cancelled(Exception):
@@ -92,7 +116,7 @@ class Loaded:
 
 
 class Engine(Protocol):
-    """One model on one device. All calls come from one thread."""
+    """One model on one device. `load` and `generate` are called from one thread, `fetch` from any."""
 
     def load(self) -> Loaded:
         """Bring the model into memory.
@@ -101,8 +125,17 @@ class Engine(Protocol):
             LoadError: it cannot be had or is not an image-to-image model.
         """
 
-    def generate(self, generation: Generation, seed: int, on_step: OnStep) -> Image:
-        """One image of the size of `generation.image`.
+    def fetch(self, loras: Mapping[str, float]) -> tuple[Lora, ...]:
+        """These LoRAs (weights by repository), on this machine; downloaded where they are not, which takes its time.
+
+        Raises:
+            GenerationError: one cannot be had, or is not allowed.
+        """
+
+    def generate(self, batch: Sequence[Work], on_step: OnStep) -> list[Image]:
+        """An image for each of `batch`, in its order and each of the size of its own input.
+
+        The images are made side by side, so their requests must be alike; one alone always is.
 
         Raises:
             Cancelled: `on_step` raised it.

@@ -22,7 +22,8 @@ from starlette.types import Receive, Scope, Send
 from easel_http.errors import ApiError, Failed
 from easel_runtime.answers import EVENTS, contract_json, send_piece, until_refused
 from easel_runtime.engine import Generation
-from easel_runtime.job import Output, Step
+from easel_runtime.finishing import Output
+from easel_runtime.job import Step
 from easel_runtime.worker import Worker
 
 _log = logging.getLogger(__name__)

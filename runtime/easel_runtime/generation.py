@@ -53,6 +53,7 @@ def resolve(fields: ImageToImageFields, image: Image, parameters: Parameters, de
         seeds=consecutive_seeds(fields.seed, fields.num_images_per_prompt),
         explicit=frozenset(fields.model_fields_set),
         adjusted=tuple(values.adjusted),
+        safety_check=fields.safety_check,
         ignored=frozenset() if guidance > 1 else _WORKS_BY_GUIDANCE & fields.model_fields_set,
     )
 

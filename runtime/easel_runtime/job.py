@@ -3,25 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
-from easel_runtime.encoding import Encode, Encoded, encode_png
-from easel_runtime.engine import Cancelled, Defaults, Engine, Generation
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-
-@dataclass(frozen=True)
-class Output:
-    """One image of an answer."""
-
-    seed: int
-    nsfw: bool
-    file: Encoded
+from easel_runtime.encoding import Encode, encode_png
+from easel_runtime.engine import Cancelled, Defaults, Engine, Generation, Work
+from easel_runtime.finishing import Finishing, Output
 
 
 @dataclass(frozen=True)
@@ -64,24 +52,24 @@ class Job:
         """Nobody waits for it any more: stop before the next step."""
         self._cancelled.set()
 
-    def run(self, engine: Engine, encoders: Executor) -> list[Future[Output]]:
-        """Make every image, in the order of the seeds, and hand each to `encoders`.
+    def run(self, engine: Engine, finishing: Finishing) -> list[Future[Output]]:
+        """Make every image, in the order of the seeds, and hand each to `finishing`.
 
-        Of an image only its file is kept: while one is made, at most one before it is still being encoded.
+        Of an image only its file is kept: while one is made, at most one before it is still being finished.
 
         Raises:
             Cancelled: `cancel` was called.
-            Exception: whatever `engine` or an encoder raises.
+            Exception: whatever `engine` or `finishing` raises.
         """
         made: list[Future[Output]] = []
         for number, seed in enumerate(self.generation.seeds, start=1):
             if self._cancelled.is_set():
                 raise Cancelled
             self._since = None
-            picture = engine.generate(self.generation, seed, partial(self._on_step, number))
+            (picture,) = engine.generate([Work(self.generation, seed)], partial(self._on_step, number))
             if made:
                 made[-1].result()
-            made.append(encoders.submit(_output, seed, picture, self.encode))
+            made.append(finishing.submit(self.generation, seed, picture, self.encode))
         return made
 
     def _on_step(self, image: int, step: int) -> None:
@@ -92,7 +80,3 @@ class Job:
         self._since = now
         if self.watch is not None:
             self.watch(Step(image, len(self.generation.seeds), step, max(step, self.steps)))
-
-
-def _output(seed: int, picture: "Image", encode: Encode) -> Output:
-    return Output(seed, nsfw=False, file=encode(picture))

@@ -7,7 +7,7 @@ from PIL import Image
 
 from easel_crds.parameters import Parameters
 from easel_http.fields import ImageToImageFields
-from easel_runtime.engine import Engine, GenerationError, Loaded
+from easel_runtime.engine import Engine, GenerationError, Loaded, Work
 from easel_runtime.generation import resolve
 
 _log = logging.getLogger(__name__)
@@ -28,6 +28,6 @@ def trial(engine: Engine, parameters: Parameters, loaded: Loaded | None, side: i
     fields = ImageToImageFields(prompt="a grey square", seed=0, num_inference_steps=min(_STEPS, loaded.defaults.steps))
     generation = resolve(fields, Image.new("RGB", (side, side), "grey"), parameters, loaded.defaults)
     try:
-        engine.generate(generation, generation.seeds[0], lambda _: None)
+        engine.generate([Work(generation, generation.seeds[0])], lambda _: None)
     except GenerationError as error:
         _log.info("no trial with %d x %d pixels: %s", side, side, error)

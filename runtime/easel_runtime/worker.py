@@ -19,7 +19,8 @@ from easel_http.errors import ApiError, Busy, TimedOut, Unavailable
 from easel_runtime.encoding import Encode, encode_png
 from easel_runtime.engine import Cancelled, Engine, Generation, Loaded, LoadError, OutOfMemory
 from easel_runtime.faults import Faults
-from easel_runtime.job import Job, Output, Watch, steps_run
+from easel_runtime.finishing import Finishing, Output
+from easel_runtime.job import Job, Watch, steps_run
 from easel_runtime.metrics import Metrics
 from easel_runtime.pace import Pace
 from easel_runtime.progress import Download
@@ -28,8 +29,6 @@ from easel_runtime.trial import trial
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-_ENCODERS: Final = 2
-"""Threads that encode: one image is often done before the next is made, and a large one holds up nobody."""
 _LOADING_SECONDS: Final = 5
 """When to ask again while the model loads and nothing better is known."""
 _PROBE_SIDE: Final = 64
@@ -54,7 +53,7 @@ class Worker:
         self._metrics = metrics
         self.download = download
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
-        self._encoders = ThreadPoolExecutor(max_workers=_ENCODERS, thread_name_prefix="encode")
+        self._finishing = Finishing()
         self._pace = Pace()
         self._faults = Faults(lambda: trial(engine, settings.parameters, self.loaded, _PROBE_SIDE))
         self._places = 0
@@ -177,8 +176,8 @@ class Worker:
         self._closed = True
         for job in self._jobs:
             job.cancel()
-        # What waits is not thrown away but ends by itself, each with its answer; the encoders are needed until then.
-        self._thread.submit(partial(self._encoders.shutdown, wait=False))
+        # What waits is not thrown away but ends by itself, each with its answer; `finishing` is needed until then.
+        self._thread.submit(self._finishing.close)
         self._thread.shutdown(wait=False)
 
     def _work(self, job: Job, queued: float) -> list[Future[Output]]:
@@ -193,7 +192,7 @@ class Worker:
         seconds: float | None = None
         failure: ApiError
         try:
-            made = job.run(self._engine, self._encoders)
+            made = job.run(self._engine, self._finishing)
         except Cancelled:  # by `close`: whoever leaves is not told
             failure = Unavailable("the runtime is stopping", retry_after=_LOADING_SECONDS)
         except Exception as error:

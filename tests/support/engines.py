@@ -1,12 +1,12 @@
 """A model that needs no torch: the outermost edge that tests of the runtime's HTTP side replace."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from easel_runtime.engine import Defaults, Generation, Loaded, LoadError, OnStep, OutOfMemory
+from easel_runtime.engine import Defaults, Generation, Loaded, LoadError, Lora, OnStep, OutOfMemory, Work
 
 
 class ToyEngine:
@@ -36,7 +36,13 @@ class ToyEngine:
             raise LoadError(self.fails_to_load)
         return Loaded("toy", self.defaults, frozenset({"strength"}))
 
-    def generate(self, generation: Generation, seed: int, on_step: OnStep) -> Image.Image:
+    def fetch(self, loras: Mapping[str, float]) -> tuple[Lora, ...]:
+        return tuple(Lora(name, loras[name], Path("no-such-file")) for name in sorted(loras))
+
+    def generate(self, batch: Sequence[Work], on_step: OnStep) -> list[Image.Image]:
+        return [self.edit(work.generation, work.seed, on_step) for work in batch]
+
+    def edit(self, generation: Generation, seed: int, on_step: OnStep) -> Image.Image:
         self.generations.append(generation)
         if self.errors:
             raise self.errors.pop(0)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from easel_crds.parameters import Parameters
 from easel_http.fields import ImageToImageFields
-from easel_runtime.engine import Generation, Loaded
+from easel_runtime.engine import Engine, Generation, Loaded, OnStep, Work
 from easel_runtime.generation import resolve
 from easel_runtime.settings import Settings
 from support.pictures import picture
@@ -90,6 +90,12 @@ def nothing(_: int) -> None:
     """For callers who do not follow the steps."""
 
 
+def edit(engine: Engine, generation: Generation, seed: int, on_step: OnStep) -> Image.Image:
+    """The result of one request."""
+    (image,) = engine.generate([Work(generation, seed)], on_step)
+    return image
+
+
 def made(engine: "DiffusersEngine", seed: int = 1, **values: Any) -> bytes:
     """The pixels of one result."""
-    return engine.generate(generation(**values), seed, nothing).tobytes()
+    return edit(engine, generation(**values), seed, nothing).tobytes()

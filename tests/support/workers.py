@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from easel_runtime.engine import Engine, Generation
+from easel_runtime.finishing import Output
 from easel_runtime.hardware import Hardware
-from easel_runtime.job import Output
 from easel_runtime.metrics import Metrics
 from easel_runtime.progress import Download
 from easel_runtime.worker import Worker

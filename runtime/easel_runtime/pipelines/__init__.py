@@ -1,11 +1,12 @@
 """Engines on diffusers. Importing this package imports neither torch nor diffusers; loading a model does."""
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from PIL.Image import Image
 
-from easel_runtime.engine import Engine, Generation, Loaded, OnStep
+from easel_runtime.engine import Engine, Loaded, Lora, OnStep, Work
 from easel_runtime.settings import Settings
 
 _BEFORE_IMPORT: Final = {
@@ -32,10 +33,17 @@ class _LateEngine:
         self._engine = DiffusersEngine(self._settings)
         return self._engine.load()
 
-    def generate(self, generation: Generation, seed: int, on_step: OnStep) -> Image:
+    def fetch(self, loras: Mapping[str, float]) -> tuple[Lora, ...]:
+        return self._loaded.fetch(loras)
+
+    def generate(self, batch: Sequence[Work], on_step: OnStep) -> list[Image]:
+        return self._loaded.generate(batch, on_step)
+
+    @property
+    def _loaded(self) -> Engine:
         if self._engine is None:
-            raise RuntimeError("generate was called before load")
-        return self._engine.generate(generation, seed, on_step)
+            raise RuntimeError("the model was not loaded")
+        return self._engine
 
 
 def diffusers_engine(settings: Settings) -> Engine:

@@ -1,13 +1,14 @@
 """The engine that runs diffusers pipelines. Imported late, on the model's thread."""
 
 import copy
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import torch
 from diffusers import DiffusionPipeline
 from PIL.Image import Image
 
-from easel_runtime.engine import Generation, GenerationError, Loaded, OnStep, OutOfMemory
+from easel_runtime.engine import Generation, GenerationError, Loaded, Lora, OnStep, OutOfMemory, Work
 from easel_runtime.images import extend_to_multiple
 from easel_runtime.pipelines.classes import defaults, keywords
 from easel_runtime.pipelines.families import GENERIC, Family
@@ -51,8 +52,17 @@ class DiffusersEngine:
             loras=self._family.loras,
         )
 
-    def generate(self, generation: Generation, seed: int, on_step: OnStep) -> Image:
+    def fetch(self, loras: Mapping[str, float]) -> tuple[Lora, ...]:
+        """See `Engine.fetch`."""
+        if loras:
+            raise GenerationError("this model does not take LoRAs")
+        return ()
+
+    def generate(self, batch: Sequence[Work], on_step: OnStep) -> list[Image]:
         """See `Engine.generate`."""
+        return [self._one(work.generation, work.seed, on_step) for work in batch]
+
+    def _one(self, generation: Generation, seed: int, on_step: OnStep) -> Image:
         image = extend_to_multiple(generation.image, self._multiple)
         wanted = {**self._arguments(generation, image, seed), "callback_on_step_end": _step_callback(on_step)}
         # A scheduler counts steps and keeps past predictions; its copy starts without any, whatever ran before.

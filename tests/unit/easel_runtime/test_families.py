@@ -16,7 +16,7 @@ from easel_runtime.engine import Bounds, Cancelled, Defaults
 from easel_runtime.pipelines import families
 from support import hub
 from support.pictures import picture
-from support.tiny_engines import NOISE_OF_LIBRARIES, Engines, alone, asked, engine_of, nothing
+from support.tiny_engines import NOISE_OF_LIBRARIES, Engines, alone, asked, edit, engine_of, nothing
 
 if TYPE_CHECKING:
     from easel_runtime.pipelines.engine import DiffusersEngine
@@ -211,7 +211,7 @@ def test_a_silent_caller_gets_the_models_steps_and_guidance(
 ) -> None:
     engine, loaded = models[model_id]
     told: list[int] = []
-    seen = watched(engine, lambda: engine.generate(asked(loaded), 1, told.append))
+    seen = watched(engine, lambda: edit(engine, asked(loaded), 1, told.append))
     assert seen.batches == [batch] * steps
     assert told == list(range(1, steps + 1))
     assert engine._pipeline.guidance_scale == loaded.defaults.guidance_scale
@@ -234,7 +234,7 @@ def test_an_sdk_that_sends_its_own_defaults_gets_what_the_model_can_do_and_is_to
     engine, loaded = models[model_id]
     request = asked(loaded, **SDK)
     assert request.adjusted == adjusted
-    assert watched(engine, lambda: engine.generate(request, 1, nothing)).batches == [batch] * steps
+    assert watched(engine, lambda: edit(engine, request, 1, nothing)).batches == [batch] * steps
 
 
 @pytest.mark.parametrize("model_id", [PIX2PIX, REALVIS])
@@ -247,8 +247,8 @@ def test_where_the_model_can_do_it_the_sdk_gets_what_it_sends(model_id: str, mod
 def test_the_picture_shapes_the_result(model_id: str, models: Engines) -> None:
     engine, loaded = models[model_id]
     request: dict[str, Any] = {"num_inference_steps": 10} if model_id in (PIX2PIX, REALVIS) else {}
-    one = engine.generate(asked(loaded, **request), 1, nothing)
-    other = engine.generate(asked(loaded, ImageOps.invert(picture()), **request), 1, nothing)
+    one = edit(engine, asked(loaded, **request), 1, nothing)
+    other = edit(engine, asked(loaded, ImageOps.invert(picture()), **request), 1, nothing)
     assert one.size == other.size == picture().size
     assert distance(one, other) > 0.2
 
@@ -263,7 +263,7 @@ def test_little_strength_changes_little(model_id: str, models: Engines) -> None:
     ones, others = picture(), ImageOps.invert(picture())
     steps = max(loaded.defaults.steps, 4)
     least, most = (
-        engine.generate(asked(loaded, ones, num_inference_steps=steps, strength=strength), 1, nothing)
+        edit(engine, asked(loaded, ones, num_inference_steps=steps, strength=strength), 1, nothing)
         for strength in (0, 1)
     )
     change = distance(least, through_vae(engine, ones))
@@ -306,7 +306,7 @@ def test_at_least_one_step_is_run(
     engine, loaded = models[model_id]
     request = asked(loaded, **sent)
     assert request.adjusted == adjusted
-    assert len(watched(engine, lambda: engine.generate(request, 1, nothing)).batches) == steps
+    assert len(watched(engine, lambda: edit(engine, request, 1, nothing)).batches) == steps
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_instruct_pix2pix_has_both_guidances_or_none(
     engine, loaded = models[PIX2PIX]
     request = asked(loaded, num_inference_steps=2, **sent)
     assert request.ignored == ignored
-    assert watched(engine, lambda: engine.generate(request, 1, nothing)).batches == [batch] * 2
+    assert watched(engine, lambda: edit(engine, request, 1, nothing)).batches == [batch] * 2
 
 
 # SDXL-Lightning -----------------------------------------------------------------------------------------------------
@@ -362,7 +362,7 @@ def test_lightning_runs_at_the_noise_levels_it_was_distilled_for(
 ) -> None:
     engine, loaded = models[model_id]
     for strength in (0.5, 1.0):
-        seen = watched(engine, lambda s=strength: engine.generate(asked(loaded, strength=s), 1, nothing))
+        seen = watched(engine, lambda s=strength: edit(engine, asked(loaded, strength=s), 1, nothing))
         assert seen.timesteps == timesteps[-int(len(timesteps) * strength) :]
 
 
@@ -392,7 +392,7 @@ def test_lightning_makes_what_a_pipeline_put_together_by_hand_makes(cache: Path,
         generator=torch.Generator().manual_seed(1),
     ).images[0]
     engine, loaded = models[FOUR]
-    assert engine.generate(asked(loaded), 1, nothing).tobytes() == result.tobytes()
+    assert edit(engine, asked(loaded), 1, nothing).tobytes() == result.tobytes()
 
 
 # The same again -----------------------------------------------------------------------------------------------------
@@ -406,11 +406,11 @@ def test_a_request_gives_the_same_bytes_whatever_ran_before(model_id: str, model
     def stop(step: int) -> None:
         raise Cancelled
 
-    first = engine.generate(request, 5, nothing).tobytes()
-    engine.generate(asked(loaded, picture(80, 40), num_inference_steps=3, strength=1), 6, nothing)
+    first = edit(engine, request, 5, nothing).tobytes()
+    edit(engine, asked(loaded, picture(80, 40), num_inference_steps=3, strength=1), 6, nothing)
     with pytest.raises(Cancelled):
-        engine.generate(asked(loaded, strength=1), 7, stop)
-    assert engine.generate(request, 5, nothing).tobytes() == first
+        edit(engine, asked(loaded, strength=1), 7, stop)
+    assert edit(engine, request, 5, nothing).tobytes() == first
 
 
 @every_model
@@ -421,7 +421,7 @@ def test_a_request_gives_the_same_bytes_in_a_process_that_did_nothing_else(
     fresh = engine_of(model_id, cache)
     fresh.load()
     request = asked(loaded, num_inference_steps=7)
-    assert fresh.generate(request, 5, nothing).tobytes() == used.generate(request, 5, nothing).tobytes()
+    assert edit(fresh, request, 5, nothing).tobytes() == edit(used, request, 5, nothing).tobytes()
 
 
 @pytest.mark.parametrize("model_id", [SDXL_TURBO, FOUR, REALVIS])
@@ -440,6 +440,6 @@ def test_the_precision_of_a_gpu_works_and_casts_no_vae_back_and_forth(
     encoder.register_forward_pre_hook(lambda _, arguments: types.add(arguments[0].dtype))
     exact, _ = models[model_id]
     request = asked(loaded)
-    result = engine.generate(request, 1, nothing)
+    result = edit(engine, request, 1, nothing)
     assert types == {torch.bfloat16}
-    assert distance(result, exact.generate(request, 1, nothing)) < 4
+    assert distance(result, edit(exact, request, 1, nothing)) < 4

@@ -100,9 +100,9 @@ async def test_what_the_failed_request_held_is_let_go_before_the_next_one() -> N
         raise RuntimeError("CUDA out of memory")
 
     class Holding(ToyEngine):
-        def generate(self, generation: Generation, seed: int, on_step: OnStep) -> Image.Image:
+        def edit(self, generation: Generation, seed: int, on_step: OnStep) -> Image.Image:
             if self.generations:
-                return super().generate(generation, seed, on_step)
+                return super().edit(generation, seed, on_step)
             self.generations.append(generation)
             tensor = Tensor()
             held.append(weakref.ref(tensor))

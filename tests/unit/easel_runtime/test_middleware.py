@@ -52,9 +52,9 @@ async def test_the_models_thread_and_the_log_know_the_id(caplog: pytest.LogCaptu
     seen: list[str] = []
 
     class Listening(ToyEngine):
-        def generate(self, generation: Generation, seed: int, on_step: OnStep) -> Any:
+        def edit(self, generation: Generation, seed: int, on_step: OnStep) -> Any:
             seen.append(REQUEST_ID.get())
-            return super().generate(generation, seed, on_step)
+            return super().edit(generation, seed, on_step)
 
     with caplog.at_level(logging.INFO, "easel_runtime"):
         async with running(Listening()) as runtime:

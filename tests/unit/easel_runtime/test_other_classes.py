@@ -11,7 +11,7 @@ from easel_runtime.engine import Bounds, Defaults, LoadError
 from easel_runtime.pipelines.families import BY_CLASS, GENERIC
 from support import hub, tiny_transformers
 from support.pictures import picture
-from support.tiny_engines import NOISE_OF_LIBRARIES, Engines, alone, asked, engine_of, nothing
+from support.tiny_engines import NOISE_OF_LIBRARIES, Engines, alone, asked, edit, engine_of, nothing
 
 pytestmark = NOISE_OF_LIBRARIES
 
@@ -62,7 +62,7 @@ def test_the_result_has_the_inputs_size_and_shape(model_id: str, size: tuple[int
     engine, loaded = models[model_id]
     image = picture(*size)
     results = [
-        engine.generate(asked(loaded, each, num_inference_steps=4, strength=0.3), 1, nothing)
+        edit(engine, asked(loaded, each, num_inference_steps=4, strength=0.3), 1, nothing)
         for each in (image, ImageOps.invert(image), image)
     ]
     assert [result.size for result in results] == [size] * 3
@@ -78,7 +78,7 @@ def test_a_field_changes_the_result_unless_the_model_says_that_it_ignores_it(
 ) -> None:
     engine, loaded = models[model_id]
     with_it, without = (
-        engine.generate(asked(loaded, num_inference_steps=4, **more), 1, nothing).tobytes()
+        edit(engine, asked(loaded, num_inference_steps=4, **more), 1, nothing).tobytes()
         for more in ({field: value}, {})
     )
     assert (with_it == without) is (field in loaded.ignores)
@@ -91,7 +91,7 @@ def test_the_strength_decides_how_many_steps_are_run(
 ) -> None:
     engine, loaded = models[model_id]
     told: list[int] = []
-    engine.generate(asked(loaded, num_inference_steps=4, strength=strength), 1, told.append)
+    edit(engine, asked(loaded, num_inference_steps=4, strength=strength), 1, told.append)
     assert told == list(range(1, steps + 1))
 
 

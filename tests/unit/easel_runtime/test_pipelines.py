@@ -13,7 +13,7 @@ from easel_runtime.pipelines import diffusers_engine
 from easel_runtime.settings import Settings
 from support import hub
 from support.pictures import picture
-from support.tiny_engines import NOISE_OF_LIBRARIES, Engines, alone, engine_of, generation, made, nothing
+from support.tiny_engines import NOISE_OF_LIBRARIES, Engines, alone, edit, engine_of, generation, made, nothing
 
 if TYPE_CHECKING:
     from easel_runtime.pipelines.engine import DiffusersEngine
@@ -71,7 +71,7 @@ def engine(model_id: str, models: Engines) -> "DiffusersEngine":
 @every_model
 @pytest.mark.parametrize("size", [(64, 48), (67, 45), (1, 1), (200, 8)], ids=lambda size: f"{size[0]}x{size[1]}")
 def test_the_result_has_the_inputs_size(engine: "DiffusersEngine", size: tuple[int, int]) -> None:
-    result = engine.generate(generation(picture(*size)), 1, nothing)
+    result = edit(engine, generation(picture(*size)), 1, nothing)
     assert (result.mode, result.size) == ("RGB", size)
 
 
@@ -134,7 +134,7 @@ def test_any_prompt_is_worked_with(engine: "DiffusersEngine", prompt: str) -> No
 )
 def test_every_executed_step_is_told(engine: "DiffusersEngine", steps: int, strength: float, executed: int) -> None:
     told: list[int] = []
-    engine.generate(generation(steps=steps, strength=strength), 1, told.append)
+    edit(engine, generation(steps=steps, strength=strength), 1, told.append)
     assert told == list(range(1, executed + 1))
 
 
@@ -148,7 +148,7 @@ def test_the_work_ends_at_the_step_at_which_nobody_waits_any_more(engine: "Diffu
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        engine.generate(generation(steps=50, strength=1.0), 1, on_step)
+        edit(engine, generation(steps=50, strength=1.0), 1, on_step)
     assert told == [1, 2]
     assert made(engine) == made(engine)
 
@@ -156,7 +156,7 @@ def test_the_work_ends_at_the_step_at_which_nobody_waits_any_more(engine: "Diffu
 @pytest.mark.parametrize("model_id", [SD])
 def test_what_a_pipeline_refuses_is_the_callers_mistake(engine: "DiffusersEngine") -> None:
     with pytest.raises(GenerationError, match="strength"):
-        engine.generate(generation(strength=1.5), 1, nothing)
+        edit(engine, generation(strength=1.5), 1, nothing)
 
 
 # Loading ------------------------------------------------------------------------------------------------------------
@@ -257,10 +257,10 @@ def test_the_demo_model_is_made_once_and_is_the_same_for_everybody(
 
 def test_the_late_engine_is_the_same_engine(cache: Path, models: Engines) -> None:
     late = diffusers_engine(Settings(model_id=SD, model_dir=cache))
-    with pytest.raises(RuntimeError, match="before load"):
-        late.generate(generation(), 1, nothing)
+    with pytest.raises(RuntimeError, match="not loaded"):
+        edit(late, generation(), 1, nothing)
     assert late.load() == models[SD][1]
-    assert late.generate(generation(), 1, nothing).tobytes() == made(models[SD][0])
+    assert edit(late, generation(), 1, nothing).tobytes() == made(models[SD][0])
 
 
 NO_INDEX = "is not a diffusers repository: it has no model_index.json that names a pipeline"

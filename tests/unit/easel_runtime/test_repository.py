@@ -12,7 +12,7 @@ from easel_runtime.progress import Download
 from support import hub
 from support.hub_endpoint import HubEndpoint, serving
 from support.pictures import picture
-from support.tiny_engines import NOISE_OF_LIBRARIES, alone, asked, engine_of, nothing
+from support.tiny_engines import NOISE_OF_LIBRARIES, alone, asked, edit, engine_of, nothing
 
 pytestmark = NOISE_OF_LIBRARIES
 
@@ -87,7 +87,7 @@ def test_lightning_takes_one_unet_of_its_repository_and_all_else_of_the_pinned_b
     }
     cached = tmp_path / "models--stabilityai--stable-diffusion-xl-base-1.0" / "snapshots"
     assert [folder.name for folder in cached.iterdir()] == [SDXL_BASE.revision]
-    assert engine.generate(asked(loaded), 1, nothing).size == picture().size
+    assert edit(engine, asked(loaded), 1, nothing).size == picture().size
 
 
 def test_the_fp16_variant_is_taken_where_there_is_no_other(upstream: HubEndpoint, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_the_fp16_variant_is_taken_where_there_is_no_other(upstream: HubEndpoint
     assert len(weights) == 4
     assert all(".fp16." in file for file in weights)
     assert engine._pipeline.dtype == torch.float32
-    assert engine.generate(asked(loaded), 1, nothing).size == picture().size
+    assert edit(engine, asked(loaded), 1, nothing).size == picture().size
 
 
 def test_a_model_that_was_downloaded_needs_no_hub(

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from PIL import Image
@@ -12,7 +13,8 @@ from PIL import Image
 from easel_http.errors import ApiError, BadRequest, Busy, Failed, TimedOut, Unavailable
 from easel_runtime.encoding import Encoded
 from easel_runtime.engine import Defaults, Generation, GenerationError, Loaded, OnStep, OutOfMemory
-from easel_runtime.job import Job, Output, Step
+from easel_runtime.finishing import Finishing, Output
+from easel_runtime.job import Job, Step
 from easel_runtime.worker import Health, Worker
 from support.engines import ToyEngine
 from support.pictures import picture
@@ -192,7 +194,7 @@ def test_of_many_images_no_more_than_two_are_pictures_at_one_time() -> None:
     encoding, made = threading.Semaphore(0), threading.Semaphore(0)
 
     class Counting(ToyEngine):
-        def generate(self, *_: object) -> Image.Image:
+        def edit(self, *_: object) -> Image.Image:
             made.release()
             return picture()
 
@@ -200,9 +202,10 @@ def test_of_many_images_no_more_than_two_are_pictures_at_one_time() -> None:
         assert encoding.acquire(timeout=30)
         return Encoded(b"")
 
-    with ThreadPoolExecutor(4) as encoders, ThreadPoolExecutor(1) as model:
+    finishing = Finishing()
+    with closing(finishing), ThreadPoolExecutor(1) as model:
         job = Job(generation(*range(5)), 3, encode)
-        running: Future[list[Future[Output]]] = model.submit(job.run, Counting(), encoders)
+        running: Future[list[Future[Output]]] = model.submit(job.run, Counting(), finishing)
         for _ in range(2):
             assert made.acquire(timeout=30)
         for _ in range(3):
@@ -226,8 +229,8 @@ async def test_each_step_is_told_with_its_number_and_how_many_there_are() -> Non
 
 async def test_of_a_partial_edit_only_the_steps_that_are_run_count() -> None:
     class Partial(ToyEngine):
-        def generate(self, generation: Generation, seed: int, on_step: OnStep) -> Image.Image:
-            return super().generate(dataclasses.replace(generation, steps=8), seed, on_step)
+        def edit(self, generation: Generation, seed: int, on_step: OnStep) -> Image.Image:
+            return super().edit(dataclasses.replace(generation, steps=8), seed, on_step)
 
     seen: list[Step] = []
     async with started(Partial(defaults=Defaults(partial=True))) as worker:
