@@ -113,6 +113,8 @@ class Loaded:
     """Side in pixels of the square pictures that it was trained on; None: not known."""
     loras: str | None = None
     """For which base model LoRAs must be made to fit; None: none fit, or it is not known."""
+    batches: bool = True
+    """Whether several alike requests can be made in one call (`easel_runtime.batch`)."""
 
 
 class Engine(Protocol):
@@ -135,7 +137,11 @@ class Engine(Protocol):
     def generate(self, batch: Sequence[Work], on_step: OnStep) -> list[Image]:
         """An image for each of `batch`, in its order and each of the size of its own input.
 
-        The images are made side by side, so their requests must be alike; one alone always is.
+        The images are made side by side, so their requests must be alike (`easel_runtime.batch`), and more than one
+        is only for a model that `Loaded.batches`. A picture that is made in company may differ by a grey level from
+        the same one made alone.
+
+        After `OutOfMemory` the next call gives back what is free by then, so the error must be forgotten first.
 
         Raises:
             Cancelled: `on_step` raised it.

@@ -41,7 +41,7 @@ class Metrics:
         self._images = counter("easel_runtime_images", "Images made.")
         self._pixels = counter("easel_runtime_pixels", "Pixels of the images made.")
         self.cancelled = counter("easel_runtime_cancelled", "Requests whose caller left.")
-        self.out_of_memory = counter("easel_runtime_out_of_memory", "Requests for which the GPU had too little memory.")
+        self.out_of_memory = counter("easel_runtime_out_of_memory", "Requests for which there was too little memory.")
         self._load = gauge("easel_runtime_load_seconds", "From the start to the model in memory, download included.")
         self._first_image = gauge("easel_runtime_first_image_seconds", "From the start to the first image.")
         ProcessCollector(registry=self.registry)

@@ -59,8 +59,14 @@ class Settings(BaseSettings):
     """Time for requests in work to end after SIGTERM."""
     livepeer_strict: Annotated[bool, Field(validation_alias=Env.LIVEPEER_STRICT)] = False
     """Answer with statuses that go-livepeer survives and no others: 200, 400, 401, 422, 500."""
-    warm_up_side: Annotated[int, Field(validation_alias=Env.WARM_UP_SIDE, ge=0, le=4096)] = 64
-    """Side in pixels of the square picture that is edited before requests are taken; 0: none."""
+    warm_up_side: Annotated[int | None, Field(validation_alias=Env.WARM_UP_SIDE, ge=0, le=4096)] = None
+    """Side in pixels of the square picture that is edited before requests are taken; 0: none; unset: `trial.sides`."""
+    compile: Annotated[str, Field(validation_alias=Env.COMPILE, pattern="^(off|blocks|full)$")] = "off"
+    """What torch compiles: nothing, the blocks that the denoising network repeats, or all of it and the VAE."""
+    channels_last: Annotated[bool | None, Field(validation_alias=Env.CHANNELS_LAST)] = None
+    """Whether weights of convolutions lie in memory with their channels together; unset: on a CUDA GPU."""
+    fuse_qkv: Annotated[bool, Field(validation_alias=Env.FUSE_QKV)] = False
+    """Whether each attention layer makes query, key and value in one product; such a model takes no LoRAs."""
     log_level: Annotated[str, Field(validation_alias=Env.LOG_LEVEL, pattern="^(debug|info|warning|error)$")] = "info"
     """Least level that is logged."""
     log_format: Annotated[str, Field(validation_alias=Env.LOG_FORMAT, pattern="^(text|json)$")] = "text"

@@ -25,7 +25,7 @@ from easel_runtime.metrics import Metrics
 from easel_runtime.pace import Pace
 from easel_runtime.progress import Download
 from easel_runtime.settings import Settings
-from easel_runtime.trial import trial
+from easel_runtime.trial import trial, warm_up
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -220,14 +220,8 @@ class Worker:
             self._metrics.step.observe(seconds)
 
     def _warm_up(self, loaded: Loaded) -> None:
-        """One tiny edit, so that the first caller does not wait for what happens once: kernels, buffers, imports."""
-        if not self._settings.warm_up_side:
-            return
-        try:
-            trial(self._engine, self._settings.parameters, loaded, self._settings.warm_up_side)
-        except OutOfMemory as error:
-            raise LoadError(f"the model leaves too little memory to edit with: {error}") from error
-        self._metrics.note_first_image()
+        if warm_up(self._engine, self._settings, loaded):
+            self._metrics.note_first_image()
 
     def _not_loaded(self) -> Unavailable:
         if self.error:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageOps, ImageStat
 
 from easel_crds.parameters import Parameters
 from easel_http.fields import ImageToImageFields
@@ -94,6 +94,46 @@ def edit(engine: Engine, generation: Generation, seed: int, on_step: OnStep) -> 
     """The result of one request."""
     (image,) = engine.generate([Work(generation, seed)], on_step)
     return image
+
+
+def four(loaded: Loaded, **sent: Any) -> list[Work]:
+    """Images that may be made side by side, as different otherwise as they can be."""
+    image = picture(67, 45)
+    rows = [
+        (image, "a cat", "", 1),
+        (ImageOps.mirror(image), "", "blurry", 2**32 - 1),
+        (ImageOps.invert(image), "a dog in the snow " * 9, "", 1),
+        (ImageOps.flip(image), "a cat", "ugly", 7),
+    ]
+    return [
+        Work(replace(asked(loaded, each, **sent), prompt=prompt, negative_prompt=negative), seed)
+        for each, prompt, negative, seed in rows
+    ]
+
+
+def difference(one: Image.Image, other: Image.Image) -> tuple[float, float]:
+    """By how many of 255 grey levels two pictures differ: most, and on average."""
+    assert one.size == other.size
+    apart = ImageStat.Stat(ImageChops.difference(one, other))
+    return max(most for _, most in apart.extrema), sum(apart.mean) / len(apart.mean)
+
+
+def assert_alike(one: Image.Image, other: Image.Image) -> None:
+    """They differ by no more than what rounding in another order does."""
+    most, average = difference(one, other)
+    assert most <= 1
+    assert average < 0.01
+
+
+def assert_made_in_company_as_alone(engine: "DiffusersEngine", batch: list[Work]) -> None:
+    """Each of `batch` is its own picture, whatever is made beside it."""
+    alone = [edit(engine, work.generation, work.seed, nothing) for work in batch]
+    told: list[int] = []
+    together = engine.generate(batch, told.append)
+    assert told == list(range(1, len(told) + 1))
+    for one, other in zip(alone, together, strict=True):
+        assert_alike(one, other)
+    assert all(difference(alone[0], other)[1] > 1 for other in alone[1:])
 
 
 def made(engine: "DiffusersEngine", seed: int = 1, **values: Any) -> bytes:

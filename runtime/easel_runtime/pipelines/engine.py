@@ -2,19 +2,23 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
 from diffusers import DiffusionPipeline
 from PIL.Image import Image
 
-from easel_runtime.engine import Generation, GenerationError, Loaded, Lora, OnStep, OutOfMemory, Work
+from easel_runtime.engine import GenerationError, Loaded, Lora, OnStep, OutOfMemory, Work
 from easel_runtime.images import extend_to_multiple
 from easel_runtime.pipelines.classes import defaults, keywords
-from easel_runtime.pipelines.families import GENERIC, Family
+from easel_runtime.pipelines.families import GENERIC, SIDE_BY_SIDE, Family
 from easel_runtime.pipelines.loading import load_model
+from easel_runtime.pipelines.memory import give_back, is_out_of_memory
+from easel_runtime.pipelines.options import apply_options
+from easel_runtime.pipelines.prompts import remember_prompts
 from easel_runtime.settings import Settings
 
+T = TypeVar("T")
 _PARAMETERS: Final = ("negative_prompt", "strength", "image_guidance_scale", "num_inference_steps")
 """Form fields that pipelines know by the same name, if they know them."""
 _WITHOUT_EFFECT: Final = frozenset({"safety_check"})
@@ -31,11 +35,14 @@ class DiffusersEngine:
         self._family: Family = GENERIC
         self._keywords: frozenset[str] = frozenset()
         self._multiple = 8
+        self._starved = False
 
     def load(self) -> Loaded:
         """See `Engine.load`."""
         device = _best_device()
         model = load_model(self._settings, device)
+        apply_options(model.pipeline, self._settings, device)
+        remember_prompts(model.pipeline)
         self._pipeline, self._family = model.pipeline, model.family
         self._scheduler = model.pipeline.scheduler
         self._keywords = keywords(type(model.pipeline))
@@ -49,7 +56,9 @@ class DiffusersEngine:
             self._ignores(),
             commit=model.commit,
             native_side=self._family.native_side,
-            loras=self._family.loras,
+            # Fused projections are copies of the ones that a LoRA would be added to, in their place.
+            loras=None if self._settings.fuse_qkv else self._family.loras,
+            batches=type(model.pipeline).__name__ in SIDE_BY_SIDE,
         )
 
     def fetch(self, loras: Mapping[str, float]) -> tuple[Lora, ...]:
@@ -60,11 +69,11 @@ class DiffusersEngine:
 
     def generate(self, batch: Sequence[Work], on_step: OnStep) -> list[Image]:
         """See `Engine.generate`."""
-        return [self._one(work.generation, work.seed, on_step) for work in batch]
-
-    def _one(self, generation: Generation, seed: int, on_step: OnStep) -> Image:
-        image = extend_to_multiple(generation.image, self._multiple)
-        wanted = {**self._arguments(generation, image, seed), "callback_on_step_end": _step_callback(on_step)}
+        if self._starved:  # now, and not when it happened: until its error was forgotten nothing of it was free
+            give_back()
+            self._starved = False
+        images = [extend_to_multiple(work.generation.image, self._multiple) for work in batch]
+        wanted = {**self._arguments(batch, images), "callback_on_step_end": _step_callback(on_step)}
         # A scheduler counts steps and keeps past predictions; its copy starts without any, whatever ran before.
         self._pipeline.scheduler = copy.deepcopy(self._scheduler)
         try:
@@ -72,30 +81,36 @@ class DiffusersEngine:
         except ValueError as error:
             # How diffusers says that the caller's values do not fit this pipeline.
             raise GenerationError(str(error)) from error
-        except torch.cuda.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise OutOfMemory("the GPU has too little memory for this request; send a smaller image") from error
-        made: Image = result.images[0]
-        if made.size != image.size:
-            raise GenerationError(f"the model makes pictures of {made.width} x {made.height} only; send that size")
-        return made.crop((0, 0, *generation.image.size))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._starved = True
+            raise OutOfMemory("there is too little memory for this request; send a smaller image") from error
+        made: list[Image] = result.images
+        if made[0].size != images[0].size:
+            raise GenerationError(
+                f"the model makes pictures of {made[0].width} x {made[0].height} only; send that size"
+            )
+        return [_cut_back(picture, work.generation.image.size) for work, picture in zip(batch, made, strict=True)]
 
-    def _arguments(self, generation: Generation, image: Image, seed: int) -> dict[str, Any]:
-        """All that any pipeline may want to know of a request, by the names that diffusers has for it."""
+    def _arguments(self, batch: Sequence[Work], images: list[Image]) -> dict[str, Any]:
+        """All that any pipeline may want to know of requests that are alike, by the names that diffusers has for it."""
+        generation = batch[0].generation
         return {
-            "prompt": generation.prompt,
-            "image": image,
+            "prompt": _rows([work.generation.prompt for work in batch]),
+            "image": _rows(images),
             # For pipelines that would else make another size of it.
-            "width": image.width,
-            "height": image.height,
+            "width": images[0].width,
+            "height": images[0].height,
             "_auto_resize": False,
-            "negative_prompt": generation.negative_prompt,
+            "negative_prompt": _rows([work.generation.negative_prompt for work in batch]),
             "num_inference_steps": generation.steps,
             self._family.guidance_keyword: generation.guidance_scale,
             "image_guidance_scale": generation.image_guidance_scale,
             "strength": generation.strength,
-            # On the CPU, so that a seed means the same image on every device.
-            "generator": torch.Generator("cpu").manual_seed(seed),
+            # On the CPU, so that a seed means the same image on every device; one for each picture, so that it means
+            # the same in company.
+            "generator": _rows([torch.Generator("cpu").manual_seed(work.seed) for work in batch]),
             "output_type": "pil",
         }
 
@@ -110,6 +125,15 @@ def _best_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _cut_back(picture: Image, size: tuple[int, int]) -> Image:
+    return picture if picture.size == size else picture.crop((0, 0, *size))
+
+
+def _rows(values: list[T]) -> T | list[T]:
+    """One alone as every pipeline takes it, several as those in `SIDE_BY_SIDE` do."""
+    return values if len(values) > 1 else values[0]
 
 
 def _step_callback(on_step: OnStep) -> Any:

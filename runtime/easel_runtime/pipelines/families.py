@@ -200,6 +200,20 @@ BY_CLASS: Final[Mapping[str, Family]] = {
 GENERIC: Final = Family()
 """Any other class that diffusers maps to image-to-image."""
 
+SIDE_BY_SIDE: Final = frozenset(
+    {
+        "FluxImg2ImgPipeline",
+        "StableDiffusion3Img2ImgPipeline",
+        "StableDiffusionImg2ImgPipeline",
+        "StableDiffusionInstructPix2PixPipeline",
+        "StableDiffusionXLImg2ImgPipeline",
+    }
+)
+"""Pipeline classes that were seen to make each picture of a list as they make it alone, by its own prompt and seed.
+
+Others refuse lists, or take the pictures in one for several views of a single request (Flux2, Qwen-Image-Edit-Plus).
+"""
+
 PRECISION: Final[Mapping[str, str]] = {"cuda": "bfloat16", "mps": "float16", "cpu": "float32"}
 """Type of the numbers, by type of device and for every family: what a cache holds must not decide the precision.
 

@@ -16,7 +16,17 @@ from easel_runtime.engine import Bounds, Cancelled, Defaults
 from easel_runtime.pipelines import families
 from support import hub
 from support.pictures import picture
-from support.tiny_engines import NOISE_OF_LIBRARIES, Engines, alone, asked, edit, engine_of, nothing
+from support.tiny_engines import (
+    NOISE_OF_LIBRARIES,
+    Engines,
+    alone,
+    asked,
+    assert_made_in_company_as_alone,
+    edit,
+    engine_of,
+    four,
+    nothing,
+)
 
 if TYPE_CHECKING:
     from easel_runtime.pipelines.engine import DiffusersEngine
@@ -443,3 +453,30 @@ def test_the_precision_of_a_gpu_works_and_casts_no_vae_back_and_forth(
     result = edit(engine, request, 1, nothing)
     assert types == {torch.bfloat16}
     assert distance(result, edit(exact, request, 1, nothing)) < 4
+
+
+# Side by side -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model_id", [PIX2PIX, SD_TURBO, SDXL_TURBO, FOUR, REALVIS, REALVIS_LIGHTNING])
+def test_a_picture_is_the_same_in_company_as_alone(model_id: str, models: Engines) -> None:
+    """Each scheduler of the table, with guidance and without."""
+    engine, loaded = models[model_id]
+    assert loaded.batches
+    assert_made_in_company_as_alone(engine, four(loaded, num_inference_steps=6, strength=0.9))
+
+
+def test_pictures_that_are_made_side_by_side_are_one_call_of_the_network_and_decoded_one_by_one(
+    models: Engines,
+) -> None:
+    engine, loaded = models[PIX2PIX]
+    decoded: list[int] = []
+    handle = engine._pipeline.vae.decoder.register_forward_pre_hook(
+        lambda _, arguments: decoded.append(arguments[0].shape[0])
+    )
+    try:
+        seen = watched(engine, lambda: engine.generate(four(loaded, num_inference_steps=2), nothing))
+    finally:
+        handle.remove()
+    assert seen.batches == [3 * 4] * 2
+    assert decoded == [1] * 4

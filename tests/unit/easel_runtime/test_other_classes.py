@@ -11,7 +11,17 @@ from easel_runtime.engine import Bounds, Defaults, LoadError
 from easel_runtime.pipelines.families import BY_CLASS, GENERIC
 from support import hub, tiny_transformers
 from support.pictures import picture
-from support.tiny_engines import NOISE_OF_LIBRARIES, Engines, alone, asked, edit, engine_of, nothing
+from support.tiny_engines import (
+    NOISE_OF_LIBRARIES,
+    Engines,
+    alone,
+    asked,
+    assert_made_in_company_as_alone,
+    edit,
+    engine_of,
+    four,
+    nothing,
+)
 
 pytestmark = NOISE_OF_LIBRARIES
 
@@ -93,6 +103,13 @@ def test_the_strength_decides_how_many_steps_are_run(
     told: list[int] = []
     edit(engine, asked(loaded, num_inference_steps=4, strength=strength), 1, told.append)
     assert told == list(range(1, steps + 1))
+
+
+@every_model
+def test_a_picture_is_the_same_in_company_as_alone(model_id: str, models: Engines) -> None:
+    engine, loaded = models[model_id]
+    assert loaded.batches
+    assert_made_in_company_as_alone(engine, four(loaded, num_inference_steps=4))
 
 
 # Every class that diffusers maps to image-to-image ------------------------------------------------------------------

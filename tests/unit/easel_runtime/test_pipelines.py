@@ -1,6 +1,7 @@
 """`DiffusersEngine` on real diffusers pipelines of toy size: what comes out, what stops it, what cannot be loaded."""
 
 import json
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,12 +9,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import ImageOps
 
-from easel_runtime.engine import Bounds, Cancelled, Defaults, GenerationError, LoadError
+from easel_runtime.engine import Bounds, Cancelled, Defaults, GenerationError, LoadError, OutOfMemory
 from easel_runtime.pipelines import diffusers_engine
 from easel_runtime.settings import Settings
 from support import hub
 from support.pictures import picture
-from support.tiny_engines import NOISE_OF_LIBRARIES, Engines, alone, edit, engine_of, generation, made, nothing
+from support.tiny_engines import (
+    NOISE_OF_LIBRARIES,
+    Engines,
+    alone,
+    assert_made_in_company_as_alone,
+    edit,
+    engine_of,
+    four,
+    generation,
+    made,
+    nothing,
+)
 
 if TYPE_CHECKING:
     from easel_runtime.pipelines.engine import DiffusersEngine
@@ -157,6 +169,73 @@ def test_the_work_ends_at_the_step_at_which_nobody_waits_any_more(engine: "Diffu
 def test_what_a_pipeline_refuses_is_the_callers_mistake(engine: "DiffusersEngine") -> None:
     with pytest.raises(GenerationError, match="strength"):
         edit(engine, generation(strength=1.5), 1, nothing)
+
+
+@every_model
+def test_a_picture_is_the_same_in_company_as_alone(model_id: str, models: Engines) -> None:
+    engine, loaded = models[model_id]
+    assert loaded.batches
+    assert_made_in_company_as_alone(engine, four(loaded, num_inference_steps=5))
+
+
+# Too little memory --------------------------------------------------------------------------------------------------
+
+
+def _too_much_for_the_machine(*_: Any) -> None:
+    import torch
+
+    torch.empty(1 << 56, dtype=torch.uint8)
+
+
+def _too_much_for_a_gpu(*_: Any) -> None:
+    import torch
+
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 7.03 GiB.")
+
+
+def _too_much_for_python(*_: Any) -> None:
+    raise MemoryError
+
+
+@pytest.mark.parametrize("model_id", [SD])
+@pytest.mark.parametrize("hook", [_too_much_for_the_machine, _too_much_for_a_gpu, _too_much_for_python])
+def test_too_little_memory_is_told_and_the_next_picture_starts_with_all_that_is_free(
+    engine: "DiffusersEngine", hook: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    held: list[weakref.ref[Any]] = []
+    alive: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.append(any(tensor() is not None for tensor in held)))
+    unet = engine._pipeline.unet
+    handles = [
+        unet.register_forward_pre_hook(lambda _, arguments: held.append(weakref.ref(arguments[0]))),
+        unet.register_forward_pre_hook(hook),
+    ]
+    try:
+        with pytest.raises(OutOfMemory, match="too little memory for this request; send a smaller image"):
+            made(engine)
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert held
+    assert not alive
+    first, second = made(engine), made(engine)
+    assert first == second
+    assert alive == [False]
+
+
+@pytest.mark.parametrize("model_id", [SD])
+def test_another_error_of_torch_is_no_lack_of_memory(engine: "DiffusersEngine") -> None:
+    def hook(*_: Any) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    handle = engine._pipeline.unet.register_forward_pre_hook(hook)
+    try:
+        with pytest.raises(RuntimeError, match="device-side assert"):
+            made(engine)
+    finally:
+        handle.remove()
 
 
 # Loading ------------------------------------------------------------------------------------------------------------
