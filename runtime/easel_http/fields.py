@@ -59,7 +59,13 @@ class ImageToImageFields(BaseModel):
     model_id: Annotated[str, Field(max_length=96)] = ""
     """Which model; the gateway requires it."""
     loras: Annotated[dict[str, Weight], BeforeValidator(_lora_weights)] = Field(
-        default_factory=dict, json_schema_extra={"type": "string", "examples": ['{"nerijs/pixel-art-xl": 1.2}']}
+        default_factory=dict,
+        json_schema_extra={
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"type": "object", "additionalProperties": {"type": "number"}},
+            "examples": ['{"nerijs/pixel-art-xl": 1.2}'],
+        },
     )
     """LoRA weights by Hub repository, as a JSON object."""
     strength: Share | None = None
@@ -121,6 +127,7 @@ def form_schema(*required: str) -> dict[str, Any]:
     image = {"type": "string", "format": "binary", "description": "The image to start from."}
     schema["properties"] = {"image": image, **{name: _inline(part) for name, part in schema["properties"].items()}}
     schema["required"] = ["prompt", "image", *required]
+    schema["propertyNames"] = {"minLength": 1}
     schema["title"] = "ImageToImage"
     return schema
 

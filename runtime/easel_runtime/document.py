@@ -29,13 +29,16 @@ class DocumentedApp(FastAPI):
 
 
 def as_served(document: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """`document` with what holds for every route, the token if one is asked for, and strict statuses if so set."""
+    """`document` with what holds for every route, and what the settings say: bounds, the token, strict statuses."""
     served = deepcopy(dict(document))
     for operation in _operations(served):
         operation.setdefault("parameters", []).append(_ID)
         for answer in operation["responses"].values():
             answer.setdefault("headers", {})[REQUEST_HEADER] = {**header("The request's id."), "required": True}
     work = served["paths"][WORK_PATH]["post"]
+    fields = work["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    fields["model_id"]["enum"] = ["", settings.model_id]
+    fields["num_images_per_prompt"]["maximum"] = settings.parameters.max_images
     if settings.auth_token is None:
         del work["responses"]["401"]
     else:

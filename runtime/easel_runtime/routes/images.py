@@ -24,7 +24,7 @@ from easel_http.openapi import ImageResponse, errors, header
 from easel_runtime.answers import EVENTS, JSON, MULTIPART, NSFW, SEED, answer, form_of
 from easel_runtime.encoding import ENCODERS, encode_png
 from easel_runtime.engine import Generation, Loaded
-from easel_runtime.events import EventStream
+from easel_runtime.events import EVENT_SCHEMA, EventStream
 from easel_runtime.generation import resolve
 from easel_runtime.images import decode
 from easel_runtime.settings import Settings
@@ -35,7 +35,7 @@ IGNORED: Final = "X-Easel-Ignored"
 _FORMS: Final[dict[str, Any]] = {
     JSON: {},  # FastAPI puts the model's schema there
     MULTIPART: {"schema": {"type": "string", "format": "binary", "description": "One part per image."}},
-    EVENTS: {"schema": {"type": "string", "description": "Server-sent events: queued, step, result, error."}},
+    EVENTS: {"schema": EVENT_SCHEMA},
     **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in ENCODERS},
 }
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
