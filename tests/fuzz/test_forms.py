@@ -17,11 +17,12 @@ BOUNDARY = "easel-fuzz-boundary"
 IMAGE = png(8, 8)
 NAMES = [*ImageToImageFields.model_fields, "image", "Prompt", "prompt ", "note"]
 NASTY = [
-    *("", " ", "\0", "NaN", "nan", "inf", "-Infinity", "1e400", "-1e400", "1e-400", "0x10", "0b1", "1_000", "١٢", "½", "--1"),
-    *("-0", "-1", "0", "1", "1.0", "1.5", "2", "4294967295", "4294967296", "9" * 5000, "1" + "0" * 400, "true", "off", "null"),
-    *("{}", "[]", '{"a/b": 1}', '{"a/b": 1e999}', '{"a/b": NaN}', '{"a": {"b": 1}}', '{"a/b": "1"}', '{"a": 1, "a": 2}'),
-    *('{"\\ud800": "x"}', '{"\\ud800": 1}', '{"../../etc": 1}', "[" * 60_000, '{"a":' * 9000, '{"": 1}', '"' * 3),
-    *("\ufeff", "\u202e", "\U0001f408", "a" * 8193, "a" * 65_536, "a" * 65_537, "%s%n", "${jndi:ldap://x}", "\r\n--", "--" + BOUNDARY),
+    *("", " ", "\0", "NaN", "nan", "inf", "-Infinity", "1e400", "-1e400", "1e-400", "0x10", "0b1", "1_000", "١٢"),
+    *("½", "--1", "-0", "-1", "0", "1", "1.0", "1.5", "2", "4294967295", "4294967296", "9" * 5000, "1" + "0" * 400),
+    *("true", "off", "null", "{}", "[]", '{"a/b": 1}', '{"a/b": 1e999}', '{"a/b": NaN}', '{"a": {"b": 1}}'),
+    *('{"a/b": "1"}', '{"a": 1, "a": 2}', '{"\\ud800": "x"}', '{"\\ud800": 1}', '{"../../etc": 1}', "[" * 60_000),
+    *('{"a":' * 9000, '{"": 1}', '"' * 3, "\ufeff", "\u202e", "\U0001f408", "a" * 8193, "a" * 65_536, "a" * 65_537),
+    *("%s%n", "${jndi:ldap://x}", "\r\n--", "--" + BOUNDARY),
 ]  # fmt: skip
 TEXTS = st.one_of(
     st.sampled_from(NASTY),
@@ -43,7 +44,7 @@ def body_of(parts: list[tuple[str, bytes, str]]) -> bytes:
     return made + f"--{BOUNDARY}--\r\n".encode()
 
 
-@examples(700)
+@examples(250)
 @given(parts=PARTS, good=st.sets(st.sampled_from(["prompt", "image"])))
 def _ask(toy: RuntimeProcess, parts: list[tuple[str, bytes, str]], good: set[str]) -> None:
     fitting = [part for part in parts if part[0] not in good]
@@ -93,17 +94,18 @@ BODIES = [
     GOOD_BODY * 2,
 ]
 KINDS = [
-    *(GOOD_TYPE, f"multipart/form-data; boundary={BOUNDARY}", "multipart/form-data", "multipart/form-data; boundary="),
-    *(f'{GOOD_TYPE}; charset="utf-16"', GOOD_TYPE.upper(), f'{GOOD_TYPE}; boundary="b"', 'multipart/form-data; boundary="'),
-    *("application/x-www-form-urlencoded", "application/json", "multipart/mixed; boundary=a", "", ";", "multipart/form-data;;;="),
-    "multipart/form-data; boundary=" + "b" * 5000,
+    *(GOOD_TYPE, f"multipart/form-data; boundary={BOUNDARY}", "multipart/form-data"),
+    *("multipart/form-data; boundary=", f'{GOOD_TYPE}; charset="utf-16"', GOOD_TYPE.upper()),
+    *(f'{GOOD_TYPE}; boundary="b"', 'multipart/form-data; boundary="', "application/x-www-form-urlencoded"),
+    *("application/json", "multipart/mixed; boundary=a", "", ";", "multipart/form-data;;;="),
+    *("multipart/form-data; boundary=" + "b" * 5000,),
 ]  # fmt: skip
 
 
-@examples(500)
+@examples(250)
 @given(body=st.sampled_from(BODIES), kind=st.sampled_from([*[GOOD_TYPE] * 20, *KINDS]), chance=st.integers(0, 2**32))
 def _upload(toy: RuntimeProcess, body: bytes, kind: str, chance: int) -> None:
-    damaged, fate = bytearray(body), Random(chance)
+    damaged, fate = bytearray(body), Random(chance)  # noqa: S311
     for _ in range(fate.randrange(3)):
         fate.choice(ANYWHERE)(damaged, fate)
     assert fault_of(toy.post(kind, bytes(damaged))) == ""
@@ -125,8 +127,9 @@ LINES = [
     *("Content-Length: -1", "Content-Length: 1", "Content-Length: 99999999999999999999", "Content-Length: 0x10"),
     *("Content-Length: 5, 6", "Content-Length:", "Transfer-Encoding: chunked", "Transfer-Encoding: gzip, chunked"),
     *("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", "Expect: 100-continue", "Expect: a-miracle"),
-    *("Content-Encoding: gzip", "Upgrade: websocket\r\nConnection: Upgrade", "Connection: keep-alive, close", "Accept: ,;q=,*/*;q=9"),
-    *("X-Request-Id: \xff\x01", "X-Request-Id: " + "i" * 4000, "Authorization: Bearer \xe9", "A" * 3000 + ": b", ": no name", " folded"),
+    *("Content-Encoding: gzip", "Upgrade: websocket\r\nConnection: Upgrade", "Connection: keep-alive, close"),
+    *("Accept: ,;q=,*/*;q=9", "X-Request-Id: \xff\x01", "X-Request-Id: " + "i" * 4000, "Authorization: Bearer \xe9"),
+    *("A" * 3000 + ": b", ": no name", " folded"),
 ]  # fmt: skip
 STARTS = ["POST /image-to-image HTTP/1.1", "POST /image-to-image/ HTTP/1.0", "POST /image-to-image?a=%ff HTTP/1.1"]
 STRANGE = [
@@ -144,7 +147,7 @@ CHUNKS = [
 ]
 
 
-@examples(60)
+@examples(40)
 @given(
     start=st.sampled_from([*STARTS * 3, *STRANGE]),
     lines=st.lists(st.sampled_from(LINES), max_size=3),

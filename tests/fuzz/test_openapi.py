@@ -65,7 +65,7 @@ def test_what_is_asked_of_the_model(
     operation = schema_of(runtime).find_operation_by_label(WORK)
     assert operation is not None
 
-    @examples(60)
+    @examples({"toy": 40, "tiny": 25}[engine])
     @given(case=operation.as_strategy(mode), accept=st.sampled_from(ACCEPTED))
     def ask(case: Case[Any], accept: str) -> None:
         check(case, session, accept)
