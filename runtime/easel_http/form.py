@@ -119,7 +119,7 @@ async def _feed(parser: MultipartParser, parts: "_Parts", stream: AsyncIterator[
         if received > parts.limits.body_bytes:
             raise _too_large(parts.limits)
         parser.write(chunk)
-        if data := parts.take_image_data():
+        for data in parts.take_image_data():
             await image.write(data)
 
 
@@ -163,9 +163,9 @@ class _Parts:
             "on_end": self._finish,
         }
 
-    def take_image_data(self) -> bytes:
-        """Bytes of the image since the last call; joined, as the parser cuts at all that looks like a boundary."""
-        data, self._image_data = b"".join(self._image_data), []
+    def take_image_data(self) -> list[bytes]:
+        """Bytes of the image since the last call."""
+        data, self._image_data = self._image_data, []
         return data
 
     def texts(self) -> dict[str, str]:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from easel_http.errors import ApiError, BadRequest, BodyTooLarge, InvalidForm, TimedOut
 from easel_http.fields import ImageToImageFields
 from easel_http.form import FormLimits, read_form
-from easel_http.spool import Spool
 from support.pictures import form, png
 
 IMAGE = png()
@@ -277,19 +276,6 @@ async def test_what_is_read_after_an_error_is_bounded_too() -> None:
     upload = Upload(b"malformed", *[b"x" * 1000] * 10)
     assert isinstance(await refusal_of(upload, limits=FormLimits(body_bytes=5000)), BodyTooLarge)
     assert not upload.read_to_its_end
-
-
-async def test_an_image_full_of_near_boundaries_is_written_once_per_piece_of_the_body(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    written: list[int] = []
-
-    async def write(spool: Spool, data: bytes) -> None:
-        written.append(len(data))
-
-    monkeypatch.setattr(Spool, "write", write)
-    await read(PROMPT + part("image", (b"\r\n--" + BOUNDARY + b"\r") * 1000, file=True) + END)
-    assert len(written) == 1
 
 
 async def test_a_large_image_stays_out_of_memory() -> None:
