@@ -48,6 +48,10 @@ unit: .venv/ready ## The quick tests alone
 local: .venv/ready ## End-to-end on this machine: real processes, real HTTP, a real pipeline
 	$(BIN)/pytest tests/local
 
+.PHONY: fuzz
+fuzz: .venv/ready ## Damaged pictures, odd forms and requests made of the OpenAPI document, at real runtimes
+	$(BIN)/pytest tests/fuzz
+
 .PHONY: e2e
 e2e: .venv/ready ## End-to-end on a real cluster, started here; EASEL_E2E_CLUSTER=1: on the one that KUBECONFIG names
 	@PYTHONPATH=tests $(BIN)/python tests/cluster/suite.py $(E2E)

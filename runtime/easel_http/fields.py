@@ -18,6 +18,8 @@ MAX_SEED: Final = 2**32 - 1
 MAX_STEPS: Final = 1000
 MAX_IMAGES: Final = 64
 _MAY_BE_BLANK: Final = ("prompt",)
+_OF_THE_OBJECT: Final = ("anyOf", "additionalProperties", "propertyNames")
+"""Keys of a schema that say what a text means, not what it is."""
 _LORAS_SENTENCE: Final = 'must be a JSON object such as {"nerijs/pixel-art-xl": 1.2}'
 
 
@@ -45,6 +47,7 @@ def _finite(value: Any) -> Any:
 
 # The bounds stand beside `float` and not around these types, so that the form's schema names them.
 Weight = Annotated[float, BeforeValidator(_finite)]
+LoraName = Annotated[str, Field(min_length=1, max_length=256)]
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_finite)]
 Scale = Annotated[float, Field(ge=0, le=100), BeforeValidator(_finite)]
 
@@ -58,8 +61,18 @@ class ImageToImageFields(BaseModel):
     """What to make of the image."""
     model_id: Annotated[str, Field(max_length=96)] = ""
     """Which model; the gateway requires it."""
-    loras: Annotated[dict[str, Weight], BeforeValidator(_lora_weights)] = Field(
-        default_factory=dict, json_schema_extra={"type": "string", "examples": ['{"nerijs/pixel-art-xl": 1.2}']}
+    loras: Annotated[dict[LoraName, Weight], BeforeValidator(_lora_weights)] = Field(
+        default_factory=dict,
+        json_schema_extra={
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "type": "object",
+                "propertyNames": {"minLength": 1, "maxLength": 256},
+                "additionalProperties": {"type": "number"},
+            },
+            "examples": ['{"nerijs/pixel-art-xl": 1.2}'],
+        },
     )
     """LoRA weights by Hub repository, as a JSON object."""
     strength: Share | None = None
@@ -121,6 +134,7 @@ def form_schema(*required: str) -> dict[str, Any]:
     image = {"type": "string", "format": "binary", "description": "The image to start from."}
     schema["properties"] = {"image": image, **{name: _inline(part) for name, part in schema["properties"].items()}}
     schema["required"] = ["prompt", "image", *required]
+    schema["propertyNames"] = {"minLength": 1}
     schema["title"] = "ImageToImage"
     return schema
 
@@ -128,7 +142,7 @@ def form_schema(*required: str) -> dict[str, Any]:
 def _inline(part: dict[str, Any]) -> dict[str, Any]:
     """`part` without the "or null" that only means "may be absent"."""
     options = [option for option in part.get("anyOf", ()) if option.get("type") != "null"]
-    rest = {key: value for key, value in part.items() if key not in ("anyOf", "additionalProperties")}
+    rest = {key: value for key, value in part.items() if key not in _OF_THE_OBJECT}
     if options:
         rest.pop("default", None)
         return {**options[0], **rest}

@@ -4,11 +4,14 @@ from typing import BinaryIO, Final, cast
 
 from PIL import Image, UnidentifiedImageError, features
 
+from easel_http.careful import open_carefully
 from easel_http.errors import BadRequest, InvalidForm
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", *(["AVIF"] if features.check("avif") else []))
 """Formats that are taken, by Pillow's names; of several frames the first counts."""
 
+_TILE_PIXELS: Final = 1 << 20
+"""A tile may always be so large: 1024 x 1024 is the largest usual one."""
 _WHITES: Final = (2.0**8 - 1, 2.0**16 - 1, 2.0**31 - 1)
 """Of grey in 8, 16 and (signed) 32 bits."""
 
@@ -24,12 +27,14 @@ def open_picture(file: BinaryIO, max_pixels: int) -> Image.Image:
         InvalidForm: it has more than `max_pixels` pixels (height x width).
     """
     try:
-        picture = Image.open(file, formats=FORMATS)
+        picture, pixels = open_carefully(file, FORMATS)
     except UnidentifiedImageError as error:
         raise BadRequest(f"the image is none of {', '.join(FORMATS)}") from error
     except Exception as error:  # whatever a decoder stumbles over in foreign bytes
         raise BadRequest(f"the image is damaged: {error}") from error
     _check_pixels(*picture.size, max_pixels)
+    if pixels > max(max_pixels, _TILE_PIXELS):
+        raise BadRequest("the image has tiles that are much larger than itself")
     return picture
 
 

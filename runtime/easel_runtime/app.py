@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from easel_crds import __version__
 from easel_http import errors
+from easel_runtime.document import DocumentedApp
 from easel_runtime.engine import Engine
 from easel_runtime.hardware import Hardware
 from easel_runtime.metrics import Metrics
@@ -41,7 +42,7 @@ def create_app(settings: Settings, engine: Engine, on_failure: Callable[[str], N
         await asyncio.gather(loading, return_exceptions=True)
         await worker.close()
 
-    app = FastAPI(title="Easel runtime", version=__version__, lifespan=lifespan)
+    app = DocumentedApp(title="Easel runtime", version=__version__, lifespan=lifespan)
     app.state.settings = settings
     app.state.worker = worker
     app.state.hardware = gpus

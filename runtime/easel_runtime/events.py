@@ -30,6 +30,17 @@ _log = logging.getLogger(__name__)
 _KEEP_ALIVE_SECONDS: Final = 10.0
 """Proxies close connections on which nothing comes for a minute or less."""
 
+EVENT_SCHEMA: Final[dict[str, Any]] = {
+    "description": "Each of the events.",
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": ["queued", "step", "result", "error"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
+"""Of one event, for OpenAPI."""
+
 
 class _Latest:
     """The last step that was made: one value from the model's thread to the event loop."""

@@ -23,11 +23,20 @@ def decode(file: BinaryIO, max_pixels: int) -> Image.Image:
     picture = open_picture(file, max_pixels)
     try:
         picture.load()
-        return _opaque(eight_bits(ImageOps.exif_transpose(picture)))
+        return _opaque(eight_bits(_upright(picture)))
     except MemoryError:
         raise
     except Exception as error:  # whatever a decoder stumbles over in foreign bytes
         raise BadRequest(f"the image is damaged: {error}") from error
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except MemoryError:
+        raise
+    except Exception:  # EXIF that is none says nothing of the picture, which is in memory by now
+        return picture
 
 
 def _opaque(picture: Image.Image) -> Image.Image:

@@ -16,6 +16,7 @@ from easel_runtime.logs import REQUEST_ID
 from easel_runtime.metrics import Metrics
 
 REQUEST_HEADER: Final = "X-Request-Id"
+STATUS_HEADER: Final = "X-Easel-Status"
 WORK_PATH: Final = "/image-to-image"
 _ID_LENGTH: Final = 64
 _NOT_OF_AN_ID: Final = re.compile(r"[^A-Za-z0-9._:=+/@-]")
@@ -87,7 +88,7 @@ class StrictStatuses:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] not in _SAFE:
-                MutableHeaders(scope=message)["X-Easel-Status"] = str(message["status"])
+                MutableHeaders(scope=message)[STATUS_HEADER] = str(message["status"])
                 message["status"] = strict(message["status"])
             await send(message)
 

@@ -1,6 +1,7 @@
-"""`python -m support.toy_runtime PIPE [ERROR]`: a runtime as a process, its toy engine stepping by a named pipe.
+"""`python -m support.toy_runtime [PIPE [ERROR]]`: a runtime as a process, its toy engine stepping by a named pipe.
 
-With ERROR, the first request fails as a model does that raises a RuntimeError of this text.
+Without PIPE it steps by itself. With ERROR, the first request fails as a model does that raises a RuntimeError of
+this text.
 """
 
 import sys
@@ -8,12 +9,13 @@ from pathlib import Path
 
 from easel_runtime.__main__ import serve
 from easel_runtime.settings import Settings
-from support.engines import stepping_by
+from support.engines import ToyEngine, stepping_by
 
 
 def main() -> None:
-    engine = stepping_by(Path(sys.argv[1]))
-    engine.errors = [RuntimeError(text) for text in sys.argv[2:]]
+    pipe, errors = sys.argv[1:2], sys.argv[2:]
+    engine = stepping_by(Path(pipe[0])) if pipe else ToyEngine()
+    engine.errors = [RuntimeError(text) for text in errors]
     serve(Settings(), engine)
 
 

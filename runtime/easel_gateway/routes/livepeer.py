@@ -4,58 +4,43 @@ import asyncio
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse
-from pydantic import BaseModel
 
 from easel_gateway.admission import admit, find_model
 from easel_gateway.directory import Directory
 from easel_gateway.serving import Serving
 from easel_gateway.settings import Settings
 from easel_http.disconnect import while_connected
-from easel_http.errors import NotFound
+from easel_http.errors import (
+    BadRequest,
+    BodyTooLarge,
+    Busy,
+    Failed,
+    InvalidForm,
+    NotFound,
+    TimedOut,
+    Unavailable,
+    UpstreamFailed,
+)
 from easel_http.fields import form_schema
 from easel_http.form import FormLimits, read_form
+from easel_http.openapi import ImageResponse, errors
 
 router = APIRouter()
 
 
-class Image(BaseModel):
-    """One image of an answer."""
-
-    url: str
-    """Where to fetch it, for a limited time."""
-    seed: int
-    """Seed that makes it again."""
-    nsfw: bool
-    """Whether it was found to be not safe for work."""
-
-
-class ImageResponse(BaseModel):
-    """The answer to `POST /image-to-image`."""
-
-    images: list[Image]
-
-
-class Message(BaseModel):
-    """What is wrong."""
-
-    msg: str
-
-
-class Error(BaseModel):
-    """An error answer."""
-
-    detail: Message
-
-
-_ERRORS = {
-    400: "the body or the image cannot be read",
-    404: "there is no such model; the known ones are listed",
-    413: "the body is too large",
-    429: "too many requests wait already; Retry-After",
-    502: "the runtime went away while it worked",
-    503: "the model cannot start (no Retry-After), or not in time (Retry-After)",
-    504: "the work took too long",
-}
+_ERRORS = errors(
+    {
+        BadRequest: "the body or the image cannot be read",
+        NotFound: "there is no such model; the known ones are listed",
+        BodyTooLarge: "the body has too many bytes, or too many parts",
+        InvalidForm: "fields are missing or wrong; each is named",
+        Busy: "too many requests wait already",
+        Failed: "the model failed at this request",
+        UpstreamFailed: "the runtime went away while it worked",
+        Unavailable: "the model cannot start (no Retry-After), or not in time (Retry-After)",
+        TimedOut: "the work took too long",
+    }
+)
 
 
 @router.post(
@@ -63,10 +48,7 @@ _ERRORS = {
     operation_id="genImageToImage",
     tags=["generate"],
     response_model=ImageResponse,
-    responses={
-        422: {"description": "fields are missing or wrong; each is named"},
-        **{status: {"model": Error, "description": text} for status, text in _ERRORS.items()},
-    },
+    responses=_ERRORS,
     openapi_extra={
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form_schema("model_id")}}}
     },

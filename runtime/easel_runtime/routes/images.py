@@ -8,13 +8,23 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 
 from easel_http.disconnect import while_connected
-from easel_http.errors import BadRequest, Unauthorized
-from easel_http.fields import ImageToImageFields, form_schema
+from easel_http.errors import (
+    BadRequest,
+    BodyTooLarge,
+    Busy,
+    Failed,
+    InvalidForm,
+    TimedOut,
+    Unauthorized,
+    Unavailable,
+)
+from easel_http.fields import MAX_SEED, ImageToImageFields, form_schema
 from easel_http.form import Form, FormLimits, read_form
-from easel_runtime.answers import EVENTS, JSON, MULTIPART, answer, form_of
+from easel_http.openapi import ImageResponse, errors, header
+from easel_runtime.answers import EVENTS, JSON, MULTIPART, NSFW, SEED, answer, form_of
 from easel_runtime.encoding import ENCODERS, encode_png
 from easel_runtime.engine import Generation, Loaded
-from easel_runtime.events import EventStream
+from easel_runtime.events import EVENT_SCHEMA, EventStream
 from easel_runtime.generation import resolve
 from easel_runtime.images import decode
 from easel_runtime.settings import Settings
@@ -22,7 +32,37 @@ from easel_runtime.worker import Worker
 
 ADJUSTED: Final = "X-Easel-Adjusted"
 IGNORED: Final = "X-Easel-Ignored"
-_FORMS: Final[dict[str, Any]] = {kind: {} for kind in (JSON, EVENTS, MULTIPART, *ENCODERS)}
+_FORMS: Final[dict[str, Any]] = {
+    JSON: {},  # FastAPI puts the model's schema there
+    MULTIPART: {"schema": {"type": "string", "format": "binary", "description": "One part per image."}},
+    EVENTS: {"schema": EVENT_SCHEMA},
+    **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in ENCODERS},
+}
+_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "model": ImageResponse,
+        "description": "The images, in the form that the Accept header likes best",
+        "content": _FORMS,
+        "headers": {
+            ADJUSTED: header("Values that were moved to a bound, as `num_inference_steps=4, guidance_scale=0`."),
+            IGNORED: header("Fields that were sent and that this model, or this request, has no use for."),
+            SEED: header("Seed of the image that is the answer.", type="integer", minimum=0, maximum=MAX_SEED),
+            NSFW: header("Whether the image that is the answer was found to be not safe for work.", type="boolean"),
+        },
+    },
+    **errors(
+        {
+            BadRequest: "the body or the image cannot be read, or the model refuses what is asked",
+            Unauthorized: "the bearer token is missing or wrong",
+            BodyTooLarge: "the body has too many bytes, or too many parts",
+            InvalidForm: "fields are missing or wrong, or the image has too many pixels; each is named",
+            Busy: "all places in the queue are taken",
+            Failed: "the model failed; `max_pixels` if for want of memory",
+            Unavailable: "the model is not loaded yet, or needs a restart, or the runtime is stopping",
+            TimedOut: "the upload or the work took too long",
+        }
+    ),
+}
 
 router = APIRouter()
 
@@ -31,7 +71,7 @@ router = APIRouter()
     "/image-to-image",
     operation_id="genImageToImage",
     tags=["generate"],
-    responses={200: {"content": _FORMS}},
+    responses=_ANSWERS,
     openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form_schema()}}}},
 )
 @router.post("/image-to-image/", include_in_schema=False)

@@ -166,6 +166,8 @@ def test_texts_have_bounds_counted_in_characters(name: str, most: int) -> None:
         pytest.param("null", "dict_type", [], id="null"),
         pytest.param('{"a": "strong"}', "float_parsing", ["a"], id="weight is a word"),
         pytest.param('{"a": "\\ud800"}', "string_unicode", ["a"], id="weight is half a character"),
+        pytest.param('{"\\ud800": 1}', "string_unicode", ["\ufffd" * 3, "[key]"], id="name is half a character"),
+        pytest.param('{"": 1}', "string_too_short", ["", "[key]"], id="no name"),
         pytest.param('{"a": {"b": 1}}', "float_type", ["a"], id="weight is an object"),
         pytest.param('{"a": NaN}', "finite_number", ["a"], id="weight is NaN"),
         pytest.param('{"a": -Infinity}', "finite_number", ["a"], id="weight is infinite"),

@@ -14,6 +14,7 @@ from PIL import Image, ImageChops
 from easel_http.errors import ApiError, BadRequest, InvalidForm
 from easel_http.picture import FORMATS
 from easel_runtime.images import decode, extend_to_multiple
+from support import picture_bombs
 from support.pictures import encoded, picture, png
 
 ROOM = 1 << 20
@@ -67,6 +68,16 @@ def test_a_camera_held_askew_gives_an_upright_picture(
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     assert difference(decoded(encoded(stored(picture()), kind, exif=exif)), picture()) == 0
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [b"", b"garbage!", b"II*\0\x08\0\0\0\xff\xff", picture_bombs.exif(b"", (ORIENTATION, 2, 4, 0x41414141))],
+    ids=["nothing", "no EXIF", "cut short", "a word"],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_exif_that_makes_no_sense_is_not_looked_at(exif: bytes) -> None:
+    assert difference(decoded(picture_bombs.png_with((b"eXIf", exif))), picture()) == 0
 
 
 @pytest.mark.parametrize(
