@@ -110,7 +110,8 @@ def _pipeline(chosen: Any, index: dict[str, Any], home: Snapshot, unet: _Unet | 
         name: None for name, made_of in parts.items() if not made_of and name in signature(chosen).parameters
     }
     if "safety_checker" in parts:
-        # Easel has no safety check yet. One that came along would blacken pictures without a word in the answer.
+        # Images are looked at by the ImageModel's policy, after the pipeline (`pipelines.safety`). One that came along
+        # would blacken them whatever the policy, and without a word in the answer.
         more |= {"safety_checker": None, "requires_safety_checker": False}
     paths = needed(home.sizes, parts.keys() - more.keys() - ({"unet"} if unet else set()))
     complete(home, paths | {"unet/config.json"} if unet else paths)
