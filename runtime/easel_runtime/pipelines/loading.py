@@ -2,10 +2,11 @@
 
 import json
 import logging
+import threading
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import diffusers
 import torch
@@ -23,6 +24,10 @@ from easel_runtime.pipelines.weights import INDEX, VARIANT, is_half, needed
 from easel_runtime.settings import Settings
 
 _log = logging.getLogger(__name__)
+
+BUILDING: Final = threading.Lock()
+"""Held while modules are built beside other work. Meanwhile accelerate, peft and transformers replace functions of
+torch for every thread: how a module takes a parameter, and how one begins. Two at once would spoil each other's."""
 
 
 @dataclass(frozen=True)

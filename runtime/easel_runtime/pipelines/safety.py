@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from easel_crds.safety import Safety
 from easel_runtime.engine import Checker, LoadError, OutOfMemory
 from easel_runtime.pipelines.families import Repository
+from easel_runtime.pipelines.loading import BUILDING
 from easel_runtime.pipelines.repository import Snapshot, complete, look_up
 from easel_runtime.pipelines.weights import VARIANT, is_half, needed_of_model
 
@@ -58,7 +59,7 @@ def load_checker(policy: Safety, cache: Path | None, device: torch.device) -> Ch
     complete(snapshot, paths)
     run = _Runs(device)
     try:
-        with run.apart():
+        with BUILDING, run.apart():
             checker = _of_architecture(
                 architecture, snapshot.folder, run, VARIANT if any(map(is_half, paths)) else None
             )

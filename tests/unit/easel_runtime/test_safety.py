@@ -209,11 +209,10 @@ async def test_the_next_image_is_made_while_one_is_looked_at() -> None:
     checker = ToyChecker()
     engine = Echo(checker)
     async with checking(engine) as runtime:
-        await runtime.post(encoded(blue()))
         checker.may_look.clear()
-        first = asyncio.create_task(runtime.post(encoded(red()), num_inference_steps="1"))
-        second = asyncio.create_task(runtime.post(encoded(red()), num_inference_steps="5", safety_check="false"))
-        assert flags(await second) == [False]
+        first = asyncio.create_task(runtime.post(encoded(red())))
+        assert await asyncio.to_thread(checker.in_look.wait, 30)
+        assert flags(await runtime.post(encoded(red()), safety_check="false")) == [False]
         assert not first.done()
         checker.may_look.set()
         assert flags(await first) == [True]
@@ -235,7 +234,22 @@ async def test_it_is_loaded_once_however_many_ask_and_nobody_waits_who_does_not(
     assert engine.checker_loads == 1
 
 
-async def test_who_leaves_while_it_is_loaded_takes_nobody_along_and_does_no_work() -> None:
+async def test_who_leaves_while_it_is_loaded_takes_nobody_along() -> None:
+    engine = Echo(ToyChecker())
+    engine.may_load_checker.clear()
+    check = safety_check(engine, CHECKED)
+    asked = replace(generation(), safety_check=True)
+    leaving, *staying = (asyncio.create_task(check.decide(asked)) for _ in range(3))
+    await asyncio.sleep(0)  # to where each of them waits
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    engine.may_load_checker.set()
+    assert [each.safety_check for each in await asyncio.gather(*staying)] == [True, True]
+    assert (leaving.cancelled(), engine.checker_loads) == (True, 1)
+    check.close()
+
+
+async def test_who_leaves_while_it_is_loaded_leaves_no_work() -> None:
     engine = Echo(ToyChecker())
     engine.may_load_checker.clear()
     async with checking(engine) as runtime:
@@ -319,8 +333,9 @@ async def test_a_runtime_that_must_check_is_not_ready_before_it_can() -> None:
     engine = Echo(ToyChecker())
     engine.may_load_checker.clear()
     async with running(engine, loaded=False, safety=Safety(checker="a/checker", enforce=True)) as runtime:
-        while not engine.checker_loads:  # noqa: ASYNC110 (it tells nobody)
-            await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            while not engine.checker_loads:  # noqa: ASYNC110 (it tells nobody)
+                await asyncio.sleep(0)
         assert (await runtime.status())["status"] == "LOADING"
         assert (await runtime.post()).status_code == 503
         engine.may_load_checker.set()
