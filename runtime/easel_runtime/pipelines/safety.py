@@ -138,7 +138,7 @@ class _Runs:
 
 
 class _Concepts:
-    """The checker of Stable Diffusion, with the result of its own `forward` and one transfer where that has 21."""
+    """The checker of Stable Diffusion, with the result of its own `forward` and one transfer where that has 22."""
 
     def __init__(self, model: Any, folder: Path, run: _Runs) -> None:
         self._model = model

@@ -161,6 +161,19 @@ def test_weights_that_are_damaged_are_not_loaded(repositories: Path, tmp_path: P
         checker_of(tmp_path, "a/b")
 
 
+def test_a_checker_is_on_the_models_device_unless_the_settings_name_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    from easel_runtime.pipelines import engine
+
+    seen = []
+    monkeypatch.setattr(engine, "load_checker", lambda *arguments: seen.append(arguments))
+    monkeypatch.setattr(engine, "_best_device", lambda: "cuda:1")
+    policy, cache = Safety(checker="a/b"), Path("cache")
+    for device in (None, "cpu"):
+        settings = Settings(model_id="a/c", model_dir=cache, safety=policy, safety_device=device)
+        engine.DiffusersEngine(settings).load_checker()
+    assert [(*rest, str(device)) for *rest, device in seen] == [(policy, cache, "cuda:1"), (policy, cache, "cpu")]
+
+
 # What they find -----------------------------------------------------------------------------------------------------
 
 
