@@ -9,11 +9,12 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from easel_crds.conditions import Condition
-from easel_crds.metadata import API_VERSION
+from easel_crds.metadata import API_VERSION, HUB_ID
 from easel_crds.money import Price
 from easel_crds.parameters import Parameters
 from easel_crds.quantity import parse_quantity, quantity_at_least
 from easel_crds.rules import Resource, Rule
+from easel_crds.safety import Safety
 
 LEAST_GPU_MEMORY: Final = "20G"
 """Livepeer's system requirement for image-to-image. Decimal: 20e9 bytes, because cards sold as 20 GB report less
@@ -25,7 +26,6 @@ NAME_LENGTH: Final = 50
 _OBJECT_NAME: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _OBJECT_NAME_SENTENCE: Final = "must be lower-case letters, digits, '-' and '.', with a letter or digit at both ends"
 _NAME: Final = f"^[a-z0-9]([-a-z0-9]{{0,{NAME_LENGTH - 2}}}[a-z0-9])?$"
-_MODEL_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$"
 
 
 class Gpu(Resource):
@@ -100,6 +100,8 @@ class ImageModelSpec(Resource):
     """Defaults and bounds of what callers may send."""
     loras: Loras = Loras()
     """Which LoRA weights callers may ask for."""
+    safety: Safety = Safety()
+    """Whether images are looked at before they are given out."""
     profile: Annotated[str, Field(min_length=1, max_length=63)] = "default"
     """Name of the RuntimeProfile to run with."""
     paused: bool = False
@@ -114,9 +116,9 @@ class ImageModelSpec(Resource):
         ),
         Rule(
             message="modelId must be a Hub repository id such as timbrooks/instruct-pix2pix",
-            cel=f"self.modelId.matches('{_MODEL_ID}')",
+            cel=f"self.modelId.matches('{HUB_ID}')",
             field="modelId",
-            holds=lambda spec: re.fullmatch(_MODEL_ID, spec.model_id) is not None,
+            holds=lambda spec: re.fullmatch(HUB_ID, spec.model_id) is not None,
         ),
         Rule(
             message=f"profile {_OBJECT_NAME_SENTENCE}",

@@ -25,6 +25,9 @@ PORT_NAME: Final = "http"
 SERVICE_PORT: Final = 80
 """Port of the Service in front of a model's runtimes."""
 
+HUB_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$"
+"""What the id of a repository on the Hub looks like, as a regular expression of CEL and Python alike."""
+
 
 def child_name(model: str) -> str:
     """Name of everything that belongs to the ImageModel `model`: a Service's must begin with a letter."""
@@ -61,6 +64,8 @@ class Env(StrEnum):
     PORT = "PORT"
     REVISION = "EASEL_REVISION"
     PARAMETERS = "EASEL_PARAMETERS"
+    SAFETY = "EASEL_SAFETY"
+    SAFETY_DEVICE = "SAFETY_CHECKER_DEVICE"
     QUEUE = "EASEL_QUEUE"
     BODY_BYTES = "EASEL_BODY_BYTES"
     DEADLINE_SECONDS = "EASEL_DEADLINE_SECONDS"

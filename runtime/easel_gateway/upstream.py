@@ -19,6 +19,7 @@ from easel_http.errors import ApiError, TimedOut, Unavailable, UpstreamFailed
 
 RELAYED_HEADERS: Final = ("X-Easel-Adjusted", "X-Easel-Ignored")
 _NOT_TAKEN: Final = (429, 503)
+"""Unless the answer names the `field` of the request that it is about: the next runtime would say the same."""
 _NOT_FOR_CALLERS: Final = (401, 403, 404, 405)
 """What went wrong between gateway and runtime is not the caller's fault."""
 _ERROR_BYTES: Final = 64 << 10
@@ -135,7 +136,8 @@ async def _error(response: aiohttp.ClientResponse) -> Exception:
     if response.status in _NOT_FOR_CALLERS:
         return UpstreamFailed(f"the runtime answered the gateway {response.status}: {body['detail']}")
     relayed = Relayed(response.status, body, response.headers.get("Retry-After", ""))
-    return NotTaken(relayed) if response.status in _NOT_TAKEN else relayed
+    about_request = isinstance(body["detail"], dict) and "field" in body["detail"]
+    return NotTaken(relayed) if response.status in _NOT_TAKEN and not about_request else relayed
 
 
 async def _store(

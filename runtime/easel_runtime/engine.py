@@ -65,8 +65,8 @@ class Generation:
     """`field=value` for each value that was moved into the model's bounds."""
     loras: tuple[Lora, ...] = ()
     """In the order of their names."""
-    safety_check: bool = True
-    """Whether the caller wants the images looked at."""
+    safety_check: bool = False
+    """Whether the images are to be looked at: as the caller wants it, and from `SafetyCheck.decide` on as it is."""
     ignored: frozenset[str] = frozenset()
     """Names of the fields that the caller sent and that other values of this request leave without effect."""
 
@@ -117,6 +117,17 @@ class Loaded:
     """Whether several alike requests can be made in one call (`easel_runtime.batch`)."""
 
 
+class Checker(Protocol):
+    """Tells what is not safe for work. Called from one thread, which is not the model's."""
+
+    def is_unsafe(self, picture: Image) -> bool:
+        """Whether `picture` is not safe for work.
+
+        Raises:
+            OutOfMemory: the device is too small for it.
+        """
+
+
 class Engine(Protocol):
     """One model on one device. `load` and `generate` are called from one thread, `fetch` from any."""
 
@@ -132,6 +143,13 @@ class Engine(Protocol):
 
         Raises:
             GenerationError: one cannot be had, or is not allowed.
+        """
+
+    def load_checker(self) -> Checker:
+        """The safety checker of the settings, in memory; from the thread that is to use it, after `load`.
+
+        Raises:
+            LoadError: it cannot be had or is no checker.
         """
 
     def generate(self, batch: Sequence[Work], on_step: OnStep) -> list[Image]:

@@ -42,6 +42,8 @@ class Metrics:
         self._pixels = counter("easel_runtime_pixels", "Pixels of the images made.")
         self.cancelled = counter("easel_runtime_cancelled", "Requests whose caller left.")
         self.out_of_memory = counter("easel_runtime_out_of_memory", "Requests for which there was too little memory.")
+        self._checks = counter("easel_runtime_safety_checks", "Images that were looked at.", ["outcome"])
+        self._check = histogram("easel_runtime_safety_check_seconds", "Looking at one.", buckets=_STEP_SECONDS)
         self._load = gauge("easel_runtime_load_seconds", "From the start to the model in memory, download included.")
         self._first_image = gauge("easel_runtime_first_image_seconds", "From the start to the first image.")
         ProcessCollector(registry=self.registry)
@@ -62,6 +64,11 @@ class Metrics:
         self._images.inc(count)
         self._pixels.inc(count * size[0] * size[1])
         self.note_first_image()
+
+    def note_check(self, outcome: str, seconds: float) -> None:
+        """An image was looked at: it is `safe`, `unsafe`, or that could not be told (`failed`)."""
+        self._checks.labels(outcome).inc()
+        self._check.observe(seconds)
 
     def follow(self, *, in_flight: Callable[[], int], queue: Callable[[], int]) -> None:
         """Take the two numbers that are always there from these functions."""

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from easel_crds.metadata import RUNTIME_PORT, Env
 from easel_crds.parameters import Parameters
+from easel_crds.safety import Safety
 
 
 def _json(value: Any) -> Any:
@@ -41,6 +42,12 @@ class Settings(BaseSettings):
         Parameters()
     )
     """`spec.parameters` of the ImageModel, as JSON."""
+    safety: Annotated[Safety, NoDecode, BeforeValidator(_json), Field(validation_alias=Env.SAFETY)] = Safety()
+    """`spec.safety` of the ImageModel, as JSON."""
+    safety_device: Annotated[
+        str | None, Field(validation_alias=Env.SAFETY_DEVICE, pattern=r"^(cpu|mps|cuda(:\d+)?)$")
+    ] = None
+    """Device of the safety checker; unset: the model's."""
     auth_token: Annotated[SecretStr | None, Field(validation_alias=Env.AUTH_TOKEN)] = None
     """Bearer token that requests must carry; unset: none."""
     host: Annotated[str, Field(validation_alias=Env.HOST)] = "0.0.0.0"  # noqa: S104 (a pod's own address)

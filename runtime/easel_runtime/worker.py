@@ -24,6 +24,7 @@ from easel_runtime.job import Job, Watch, steps_run
 from easel_runtime.metrics import Metrics
 from easel_runtime.pace import Pace
 from easel_runtime.progress import Download
+from easel_runtime.safety import SafetyCheck
 from easel_runtime.settings import Settings
 from easel_runtime.trial import trial, warm_up
 
@@ -53,7 +54,10 @@ class Worker:
         self._metrics = metrics
         self.download = download
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
-        self._finishing = Finishing()
+        self.safety = SafetyCheck(
+            settings.safety, engine.load_checker, metrics, deadline_seconds=settings.deadline_seconds
+        )
+        self._finishing = Finishing(self.safety)
         self._pace = Pace()
         self._faults = Faults(lambda: trial(engine, settings.parameters, self.loaded, _PROBE_SIDE))
         self._places = 0
@@ -104,6 +108,7 @@ class Worker:
         try:
             with self.download.announced():
                 loaded = await self._on_thread(self._engine.load)
+                await self.safety.require()
             self._metrics.note_load()
             self.warming_up = True
             await self._on_thread(partial(self._warm_up, loaded))

@@ -13,6 +13,8 @@ from support.kubectl import SECONDS, Document, Namespace, condition, eventually
 from support.pictures import png
 
 _SIZE = (64, 48)
+_UNCHECKED = {"checker": "none"}
+"""There is no Hub to have a checker from."""
 
 
 def _edit(gateway: str, model_id: str) -> Image.Image:
@@ -37,7 +39,7 @@ def _pods(namespace: Namespace, model: str) -> list[Document]:
 @pytest.fixture(scope="module")
 def warm(namespace: Namespace) -> Document:
     """A warm model that is Ready."""
-    namespace.apply(manifest("warm", modelId="easel/demo", warmReplicas=1))
+    namespace.apply(manifest("warm", modelId="easel/demo", warmReplicas=1, safety=_UNCHECKED))
     return namespace.wait_ready("warm")
 
 
@@ -69,7 +71,7 @@ def test_without_the_operator_serving_goes_on(easel: Release, gateway: str) -> N
 def test_a_model_on_demand_starts_for_a_held_request_and_goes_when_idle(
     namespace: Namespace, gateway: str, tiny: str
 ) -> None:
-    namespace.apply(manifest("cold", modelId=tiny, scaling={"idleSeconds": 5}))
+    namespace.apply(manifest("cold", modelId=tiny, scaling={"idleSeconds": 5}, safety=_UNCHECKED))
     model = namespace.wait_ready("cold")
     assert condition(model, "Ready")["reason"] == "ScaledToZero"
     assert _pods(namespace, "cold") == []

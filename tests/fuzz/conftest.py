@@ -15,6 +15,7 @@ SETTINGS: Mapping[str, str] = {
     Env.BODY_BYTES: str(8 << 20),
     Env.DEADLINE_SECONDS: "60",
     Env.LOG_LEVEL: "warning",
+    Env.SAFETY: '{"checker": "none"}',
 }
 
 

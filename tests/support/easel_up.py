@@ -130,7 +130,8 @@ def write_model(folder: Path, name: str = "demo", **spec: Any) -> Path:
     file = folder / f"{name}.yaml"
     draft = folder / f".{name}.draft"
     parameters = {"steps": {"default": 2, "max": 200}, "guidanceScale": {"default": 2}}
-    draft.write_text(yaml.safe_dump(manifest(name, **{"parameters": parameters, **spec})))
+    safety = {"checker": "none"}  # there is no Hub to have one from
+    draft.write_text(yaml.safe_dump(manifest(name, **{"parameters": parameters, "safety": safety, **spec})))
     return draft.replace(file)
 
 

@@ -4,9 +4,27 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageStat
 
-from easel_runtime.engine import Defaults, Generation, Loaded, LoadError, Lora, OnStep, OutOfMemory, Work
+from easel_runtime.engine import Checker, Defaults, Generation, Loaded, LoadError, Lora, OnStep, OutOfMemory, Work
+
+
+class ToyChecker:
+    """Takes pictures that are mostly red for unsafe; `may_look` holds it back, and `error` is what it stumbles over."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.may_look = threading.Event()
+        self.may_look.set()
+        self.in_look = threading.Event()
+
+    def is_unsafe(self, picture: Image.Image) -> bool:
+        self.in_look.set()
+        assert self.may_look.wait(30)
+        if self.error is not None:
+            raise self.error
+        red, green, blue = ImageStat.Stat(picture).mean
+        return red > green + blue
 
 
 class ToyEngine:
@@ -29,6 +47,11 @@ class ToyEngine:
         """Called on the model's thread before each step."""
         self.steps_done = 0
         self.generations: list[Generation] = []
+        self.checker: Checker | None = None
+        """None: the checker cannot be loaded."""
+        self.may_load_checker = threading.Event()
+        self.may_load_checker.set()
+        self.checker_loads = 0
 
     def load(self) -> Loaded:
         assert self.may_load.wait(30)
@@ -38,6 +61,13 @@ class ToyEngine:
 
     def fetch(self, loras: Mapping[str, float]) -> tuple[Lora, ...]:
         return tuple(Lora(name, loras[name], Path("no-such-file")) for name in sorted(loras))
+
+    def load_checker(self) -> Checker:
+        self.checker_loads += 1
+        assert self.may_load_checker.wait(30)
+        if self.checker is None:
+            raise LoadError("there is no checker for toys")
+        return self.checker
 
     def generate(self, batch: Sequence[Work], on_step: OnStep) -> list[Image.Image]:
         return [self.edit(work.generation, work.seed, on_step) for work in batch]

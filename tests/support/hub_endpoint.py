@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pytest
+
 
 @dataclass
 class HubEndpoint:
@@ -53,6 +55,17 @@ def serving(root: Path) -> Iterator[HubEndpoint]:
         yield endpoint
         endpoint.may_send.set()
         server.shutdown()
+
+
+def make_the_hub(endpoint: HubEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Hub's client asks `endpoint`, as HF_ENDPOINT does it, which counts only before the first import."""
+    constants = "huggingface_hub.constants"
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(f"{constants}.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(f"{constants}.ENDPOINT", endpoint.url)
+    monkeypatch.setattr(
+        f"{constants}.HUGGINGFACE_CO_URL_TEMPLATE", endpoint.url + "/{repo_id}/resolve/{revision}/{filename}"
+    )
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -68,6 +68,7 @@ async def running(engine: ToyEngine | None = None, *, loaded: bool = True, **set
     finally:
         engine.may_load.set()
         engine.may_step.set()
+        engine.may_load_checker.set()
 
 
 async def until_in_step(engine: ToyEngine) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from easel_crds.safety import NO_CHECKER, Safety
 from easel_gateway.directory import Endpoint
 from easel_runtime.app import create_app
 from easel_runtime.engine import Engine
@@ -18,6 +19,8 @@ from easel_runtime.settings import Settings
 from easel_runtime.worker import Worker
 
 HOST = "127.0.0.1"
+UNCHECKED = Safety(checker=NO_CHECKER)
+"""The policy of runtimes that have nothing to look at images with."""
 BOUNDARY = "easel-test-answer"
 
 
@@ -81,7 +84,7 @@ async def serving(app: Callable[..., Any], name: str = "demo-1") -> AsyncIterato
 
 def toy_settings(**settings: Any) -> Settings:
     """Settings for a toy engine, which then sees no requests but the test's own."""
-    return Settings(**{"model_id": "easel/toy", "warm_up_side": 0, **settings})
+    return Settings(**{"model_id": "easel/toy", "warm_up_side": 0, "safety": UNCHECKED, **settings})
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from easel_crds.safety import Safety
 from easel_runtime.engine import Engine, Generation
 from easel_runtime.finishing import Output
 from easel_runtime.hardware import Hardware
 from easel_runtime.metrics import Metrics
 from easel_runtime.progress import Download
+from easel_runtime.safety import SafetyCheck
 from easel_runtime.worker import Worker
 from support.engines import ToyEngine
 from support.pictures import picture
-from support.runtimes import toy_settings
+from support.runtimes import UNCHECKED, toy_settings
 
 
 def generation(*seeds: int, steps: int = 3, prompt: str = "a cat", image: Image.Image | None = None) -> Generation:
@@ -31,6 +33,12 @@ def generation(*seeds: int, steps: int = 3, prompt: str = "a cat", image: Image.
         strength=0.8,
         seeds=seeds or (1,),
     )
+
+
+def safety_check(engine: ToyEngine, policy: Safety = UNCHECKED, **more: Any) -> SafetyCheck:
+    """The check of `policy` with the checker of `engine`."""
+    metrics = Metrics("easel/toy", Hardware())
+    return SafetyCheck(policy, engine.load_checker, metrics, **{"deadline_seconds": 60, **more})
 
 
 def new_worker(engine: Engine, **settings: Any) -> Worker:
@@ -49,6 +57,7 @@ async def started(
         yield worker
     finally:
         engine.may_step.set()
+        engine.may_load_checker.set()
         await worker.close()
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from PIL.Image import Image
 
-from easel_runtime.engine import Engine, Loaded, Lora, OnStep, Work
+from easel_runtime.engine import Checker, Engine, Loaded, Lora, OnStep, Work
 from easel_runtime.settings import Settings
 
 _BEFORE_IMPORT: Final = {
@@ -35,6 +35,9 @@ class _LateEngine:
 
     def fetch(self, loras: Mapping[str, float]) -> tuple[Lora, ...]:
         return self._loaded.fetch(loras)
+
+    def load_checker(self) -> Checker:
+        return self._loaded.load_checker()
 
     def generate(self, batch: Sequence[Work], on_step: OnStep) -> list[Image]:
         return self._loaded.generate(batch, on_step)

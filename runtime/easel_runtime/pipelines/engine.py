@@ -8,7 +8,7 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL.Image import Image
 
-from easel_runtime.engine import GenerationError, Loaded, Lora, OnStep, OutOfMemory, Work
+from easel_runtime.engine import Checker, GenerationError, Loaded, Lora, OnStep, OutOfMemory, Work
 from easel_runtime.images import extend_to_multiple
 from easel_runtime.pipelines.classes import defaults, keywords
 from easel_runtime.pipelines.families import GENERIC, SIDE_BY_SIDE, Family
@@ -16,13 +16,12 @@ from easel_runtime.pipelines.loading import load_model
 from easel_runtime.pipelines.memory import give_back, is_out_of_memory
 from easel_runtime.pipelines.options import apply_options
 from easel_runtime.pipelines.prompts import remember_prompts
+from easel_runtime.pipelines.safety import load_checker
 from easel_runtime.settings import Settings
 
 T = TypeVar("T")
 _PARAMETERS: Final = ("negative_prompt", "strength", "image_guidance_scale", "num_inference_steps")
 """Form fields that pipelines know by the same name, if they know them."""
-_WITHOUT_EFFECT: Final = frozenset({"safety_check"})
-"""Form fields that nothing looks at yet."""
 
 
 class DiffusersEngine:
@@ -66,6 +65,11 @@ class DiffusersEngine:
         if loras:
             raise GenerationError("this model does not take LoRAs")
         return ()
+
+    def load_checker(self) -> Checker:
+        """See `Engine.load_checker`."""
+        device = torch.device(self._settings.safety_device or _best_device())
+        return load_checker(self._settings.safety, self._settings.model_dir, device)
 
     def generate(self, batch: Sequence[Work], on_step: OnStep) -> list[Image]:
         """See `Engine.generate`."""
@@ -118,7 +122,7 @@ class DiffusersEngine:
         unknown = {name for name in _PARAMETERS if name not in self._keywords}
         if self._family.guidance_keyword not in self._keywords:
             unknown.add("guidance_scale")
-        return _WITHOUT_EFFECT | self._family.ignores | unknown
+        return self._family.ignores | unknown
 
 
 def _best_device() -> torch.device:

@@ -2,10 +2,11 @@
 
 import json
 import logging
+import threading
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import diffusers
 import torch
@@ -23,6 +24,10 @@ from easel_runtime.pipelines.weights import INDEX, VARIANT, is_half, needed
 from easel_runtime.settings import Settings
 
 _log = logging.getLogger(__name__)
+
+BUILDING: Final = threading.Lock()
+"""Held while modules are built beside other work. Meanwhile accelerate, peft and transformers replace functions of
+torch for every thread: how a module takes a parameter, and how one begins. Two at once would spoil each other's."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,8 @@ def _pipeline(chosen: Any, index: dict[str, Any], home: Snapshot, unet: _Unet | 
         name: None for name, made_of in parts.items() if not made_of and name in signature(chosen).parameters
     }
     if "safety_checker" in parts:
-        # Easel has no safety check yet. One that came along would blacken pictures without a word in the answer.
+        # Images are looked at by the ImageModel's policy, after the pipeline (`pipelines.safety`). One that came along
+        # would blacken them whatever the policy, and without a word in the answer.
         more |= {"safety_checker": None, "requires_safety_checker": False}
     paths = needed(home.sizes, parts.keys() - more.keys() - ({"unet"} if unet else set()))
     complete(home, paths | {"unet/config.json"} if unet else paths)

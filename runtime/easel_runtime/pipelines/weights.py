@@ -35,6 +35,16 @@ def needed(listing: Collection[str], components: Iterable[str]) -> frozenset[str
     return frozenset(wanted)
 
 
+def needed_of_model(repo_id: str, listing: Collection[str]) -> frozenset[str]:
+    """The paths in `listing` that a model of transformers is loaded from which is all of the repository `repo_id`.
+
+    Raises:
+        LoadError: as `needed`.
+    """
+    files = {path for path in listing if "/" not in path}
+    return frozenset(_settings(files) | _weights(repo_id, files))
+
+
 def is_half(path: str) -> bool:
     """Whether the file at `path` holds weights of the variant."""
     return _HALF.fullmatch(PurePosixPath(path).name) is not None

@@ -86,6 +86,7 @@ async def image_to_image(request: Request) -> Response:
         async with read_form(request.headers, request.stream(), FormLimits(body_bytes=settings.body_bytes)) as form:
             _check_model(settings, form.fields)
             generation = await _generation(form, settings, loaded)
+        generation = await while_connected(request, worker.safety.decide(generation))
         accept = ",".join(request.headers.getlist("accept"))
         kind = form_of(accept, len(generation.seeds), generation.image.size)
         headers = _notes(generation, loaded)

@@ -25,7 +25,8 @@ _MEMORY_SENTENCE = (
 _OPERATOR_SENTENCE = "must be 'In', 'NotIn', 'Exists', 'DoesNotExist', 'Gt' or 'Lt'"
 _VALUES_SENTENCE = "values must be empty for Exists and DoesNotExist, one integer for Gt and Lt, else not empty"
 _SPEC_FIELDS = (
-    "gpu, loras, maxReplicas, modelId, parameters, paused, price, profile, replicas, revision, scaling, warmReplicas"
+    "gpu, loras, maxReplicas, modelId, parameters, paused, price, profile, replicas, revision, safety, scaling,"
+    " warmReplicas"
 )
 
 

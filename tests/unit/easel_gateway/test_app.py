@@ -19,6 +19,7 @@ from fastapi.openapi.models import OpenAPI
 from PIL import Image
 
 from easel_crds.demand import Demand
+from easel_crds.safety import Safety
 from easel_gateway.app import create_app
 from easel_gateway.directory import Endpoint, Entry
 from easel_gateway.results import new_id
@@ -26,8 +27,8 @@ from easel_gateway.results.folder import FolderStore
 from easel_gateway.settings import Settings
 from easel_http.fields import ImageToImageFields
 from support.directory import MemoryDirectory, entry
-from support.engines import ToyEngine
-from support.pictures import bomb, form, png
+from support.engines import ToyChecker, ToyEngine
+from support.pictures import bomb, encoded, form, png
 from support.runtimes import Part, Runtime, ScriptedApp, cut_server, mixed, nobody, runtime, serving, until
 
 SEED_CALL = {"model_id": "easel/demo", "prompt": "make it night"}
@@ -321,6 +322,27 @@ async def test_a_model_that_cannot_run_is_unavailable_with_the_reason(house: Hou
     assert answer.status == 503
     assert said in answer.msg
     assert "retry-after" not in answer.headers
+
+
+async def test_the_safety_check_goes_through_to_the_runtime_and_back(house: House) -> None:
+    engine = ToyEngine()
+    toy = await house.runtime(engine, safety=Safety(checker="a/checker", action="refuse"))
+    await house.open(ready(toy.endpoint))
+    refused = await house.ask(safety_check="true")
+    assert (refused.status, refused.json["detail"]["field"]) == (503, "safety_check")
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert (await house.ask(safety_check="false")).json["images"][0]["nsfw"] is False
+    assert (engine.checker_loads, len(engine.generations)) == (1, 1)
+    checking = ToyEngine()
+    checking.checker = ToyChecker()
+    another = await house.runtime(checking, "demo-2", safety=Safety(checker="a/checker"))
+    house.directory.put(ready(another.endpoint))
+    cyan = encoded(Image.new("RGB", (64, 48), "cyan"))  # which the toy inverts
+    assert [(await house.ask(image)).json["images"][0]["nsfw"] for image in (cyan, IMAGE)] == [True, False]
+    strict = await house.runtime(checking, "demo-3", safety=Safety(checker="a/checker", action="refuse"))
+    house.directory.put(ready(strict.endpoint))
+    answer = await house.ask(cyan)
+    assert (answer.status, answer.json["detail"]["nsfw"]) == (400, True)
 
 
 async def test_a_model_that_does_not_start_in_time_is_unavailable_for_now(house: House) -> None:

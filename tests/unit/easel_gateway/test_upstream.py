@@ -205,6 +205,19 @@ async def test_a_runtime_that_takes_nothing_has_not_taken_the_request(
     assert caught.value.answer.headers == {"Retry-After": "17"}
 
 
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_refusal_that_is_about_the_request_is_no_reason_to_ask_another_runtime(
+    job_of: JobOf, store: FolderStore, status: int
+) -> None:
+    body = {"detail": {"msg": "there is no checker", "field": "safety_check"}}
+    app = ScriptedApp(status, json.dumps(body).encode(), "application/json", {"Retry-After": "17"})
+    async with serving(app) as endpoint:
+        with pytest.raises(upstream.Relayed) as caught:
+            await send(await job_of(), endpoint, store)
+    assert (caught.value.status, caught.value.body()) == (status, body)
+    assert caught.value.headers == {"Retry-After": "17"}
+
+
 @pytest.mark.parametrize(
     "image", [pytest.param(png(), id="small"), pytest.param(PHOTO, id="1 MB"), pytest.param(BIG, id="12 MB")]
 )

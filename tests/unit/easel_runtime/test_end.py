@@ -17,6 +17,7 @@ import httpx2
 
 from easel_crds.metadata import Env
 from support.pictures import form, png
+from support.runtimes import UNCHECKED
 
 SECONDS = 60.0
 TEXTS = {"prompt": "a cat", "seed": "7", "num_inference_steps": "3"}
@@ -59,6 +60,7 @@ async def started(folder: Path, *errors: str, grace_seconds: int = 60) -> AsyncI
         **os.environ,
         Env.MODEL_ID: "easel/toy",
         Env.WARM_UP_SIDE: "0",
+        Env.SAFETY: UNCHECKED.model_dump_json(by_alias=True),
         Env.GRACE_SECONDS: str(grace_seconds),
         Env.TERMINATION_LOG: str(folder / "last-words"),
         Env.LOG_FORMAT: "json",

@@ -100,7 +100,7 @@ XL, EULER, ANCESTRAL = "StableDiffusionXLImg2ImgPipeline", "EulerDiscreteSchedul
 TRAILING = {"timestep_spacing": "trailing"}
 KARRAS = {"use_karras_sigmas": True, "algorithm_type": "dpmsolver++"}
 PARTIAL: dict[str, Any] = {"strength": 0.5, "partial": True}
-FREE = {"image_guidance_scale", "safety_check"}
+FREE = {"image_guidance_scale"}
 DISTILLED = FREE | {"negative_prompt"}
 
 
@@ -128,7 +128,7 @@ ROWS = [
         ANCESTRAL,
         {},
         Defaults(100, 7.5, 1.5, bounds=Bounds(image_guidance_scale=(1, 100))),
-        {"strength", "safety_check"},
+        {"strength"},
     ),
     Row(SD_TURBO, "StableDiffusionImg2ImgPipeline", EULER, TRAILING, no_guidance(2, 1, 4), DISTILLED),
     Row(SDXL_TURBO, XL, ANCESTRAL, TRAILING, no_guidance(2, 1, 4), DISTILLED),

@@ -52,6 +52,7 @@ def test_a_silent_caller_of_a_silent_model_gets_the_familys_defaults() -> None:
         seeds=(7,),
         explicit=frozenset({"prompt", "seed"}),
         adjusted=(),
+        safety_check=True,
     )
 
 

@@ -63,7 +63,7 @@ def test_a_model_gets_the_defaults_of_its_pipeline(
     engine, loaded = models[model_id]
     assert type(engine._pipeline).__name__ == pipeline
     assert loaded.defaults == defaults
-    assert loaded.ignores == {"image_guidance_scale", "safety_check"} | ignores
+    assert loaded.ignores == {"image_guidance_scale"} | ignores
 
 
 @every_model

@@ -10,7 +10,7 @@ from easel_runtime.engine import LoadError
 from easel_runtime.pipelines.families import SDXL_BASE
 from easel_runtime.progress import Download
 from support import hub
-from support.hub_endpoint import HubEndpoint, serving
+from support.hub_endpoint import HubEndpoint, make_the_hub, serving
 from support.pictures import picture
 from support.tiny_engines import NOISE_OF_LIBRARIES, alone, asked, edit, engine_of, nothing
 
@@ -36,14 +36,7 @@ def repositories(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def upstream(repositories: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubEndpoint]:
     with serving(repositories) as endpoint:
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        # As HF_ENDPOINT does it, which counts only before the first import.
-        constants = "huggingface_hub.constants"
-        monkeypatch.setattr(f"{constants}.HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(f"{constants}.ENDPOINT", endpoint.url)
-        monkeypatch.setattr(
-            f"{constants}.HUGGINGFACE_CO_URL_TEMPLATE", endpoint.url + "/{repo_id}/resolve/{revision}/{filename}"
-        )
+        make_the_hub(endpoint, monkeypatch)
         yield endpoint
 
 

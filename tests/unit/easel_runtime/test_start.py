@@ -147,6 +147,17 @@ def test_bad_settings_end_it_with_exit_code_1_and_a_sentence_for_each(tmp_path: 
             '{"steps": {"min": 5, "max": 1}}',
             "EASEL_PARAMETERS.steps: min must not be greater than max",
         ),
+        (Env.SAFETY, '{"action": "hide"}', "EASEL_SAFETY.action: Input should be 'flag', 'blank' or 'refuse'"),
+        (
+            Env.SAFETY,
+            '{"checker": "none", "enforce": true}',
+            "EASEL_SAFETY: enforce needs a checker: name one, or set enforce to false",
+        ),
+        (
+            Env.SAFETY_DEVICE,
+            "tpu",
+            r"SAFETY_CHECKER_DEVICE: String should match pattern '^(cpu|mps|cuda(:\d+)?)$'",
+        ),
     ],
 )
 def test_a_bad_setting_is_named(variable: Env, value: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from easel_runtime.worker import Health, Worker
 from support.engines import ToyEngine
 from support.pictures import picture
 from support.runtimes import until
-from support.workers import generation, leave, new_worker, started, until_in_step
+from support.workers import generation, leave, new_worker, safety_check, started, until_in_step
 
 
 class CrashingEngine(ToyEngine):
@@ -202,7 +202,7 @@ def test_of_many_images_no_more_than_two_are_pictures_at_one_time() -> None:
         assert encoding.acquire(timeout=30)
         return Encoded(b"")
 
-    finishing = Finishing()
+    finishing = Finishing(safety_check(ToyEngine()))
     with closing(finishing), ThreadPoolExecutor(1) as model:
         job = Job(generation(*range(5)), 3, encode)
         running: Future[list[Future[Output]]] = model.submit(job.run, Counting(), finishing)
