@@ -113,6 +113,8 @@ class Loaded:
     """Side in pixels of the square pictures that it was trained on; None: not known."""
     loras: str | None = None
     """For which base model LoRAs must be made to fit; None: none fit, or it is not known."""
+    batches: bool = True
+    """Whether several alike requests can be made in one call (`easel_runtime.batch`)."""
 
 
 class Engine(Protocol):
