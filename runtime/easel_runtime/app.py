@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from easel_crds import __version__
 from easel_http import errors
+from easel_http.lingering import Lingering
 from easel_http.tracing import Traced
 from easel_runtime.engine import Engine
 from easel_runtime.hardware import Hardware
@@ -64,5 +65,6 @@ def create_app(
     if traces is not None:
         app.add_middleware(Traced, provider=traces)
     if settings.livepeer_strict:
-        app.add_middleware(StrictStatuses)  # the last one is the outermost: log and metrics keep the statuses as meant
+        app.add_middleware(StrictStatuses)  # outside of the others: log and metrics keep the statuses as meant
+    app.add_middleware(Lingering)  # the last one is the outermost: nobody waits for it
     return app
