@@ -52,7 +52,8 @@ def provider(service: str, version: str) -> "TracerProvider | None":
         TracingError: the packages are missing, or traces are to leave in another form than OTLP over HTTP.
     """
     endpoint = next((name for name in _ENDPOINTS if os.environ.get(name)), "")
-    if not endpoint or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+    switches = os.environ.get("OTEL_SDK_DISABLED", "").lower(), os.environ.get("OTEL_TRACES_EXPORTER", "").lower()
+    if not endpoint or switches[0] == "true" or switches[1] == "none":
         return None
     protocol = next((name for name in _PROTOCOLS if os.environ.get(name)), "")
     if protocol and os.environ[protocol] != _HTTP:

@@ -160,4 +160,4 @@ async def test_the_spans_of_the_last_request_are_sent_before_the_end(
             runtime.step(3)
             assert (await working).status_code == 200
             assert await runtime.ended() == 0
-        assert {span.name for span in collector.spans()} == {"POST /image-to-image", "queue", "generate", "encode"}
+        assert [span.name for span in collector.spans()] == ["POST /image-to-image", "queue", "generate", "encode"]

@@ -197,7 +197,15 @@ def test_a_collector_that_takes_nothing_does_not_hold_up_the_end(monkeypatch: py
 # Off, or not to be had ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("variables", [{}, {ENDPOINT: ""}, {ENDPOINT: "http://x", "OTEL_SDK_DISABLED": "true"}])
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {ENDPOINT: ""},
+        {ENDPOINT: "http://x", "OTEL_SDK_DISABLED": "true"},
+        {ENDPOINT: "http://x", "OTEL_TRACES_EXPORTER": "none"},
+    ],
+)
 def test_without_an_address_there_are_none(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
