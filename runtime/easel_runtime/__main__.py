@@ -12,6 +12,8 @@ from typing import NoReturn
 import uvicorn
 from pydantic import ValidationError
 
+from easel_crds import __version__
+from easel_http import tracing
 from easel_runtime import logs
 from easel_runtime.app import create_app
 from easel_runtime.engine import Engine
@@ -32,6 +34,10 @@ def main() -> None:
 
 def serve(settings: Settings, engine: Engine) -> NoReturn:
     """Serve `engine` until SIGTERM, which lets requests in work end; or until it fails for good: exit code 1."""
+    try:
+        traces = tracing.provider("easel-runtime", __version__)
+    except tracing.TracingError as error:
+        sys.exit(str(error))
     logs.configure(settings.log_level, settings.log_format)
     if settings.exit_with_stdin:
         threading.Thread(target=_terminate_after_stdin, name="stdin", daemon=True).start()
@@ -47,7 +53,7 @@ def serve(settings: Settings, engine: Engine) -> NoReturn:
 
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(settings, engine, on_failure),
+            create_app(settings, engine, on_failure, traces),
             host=settings.host,
             port=settings.port,
             log_config=None,
@@ -63,6 +69,8 @@ def serve(settings: Settings, engine: Engine) -> NoReturn:
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     inherited = [] if settings.listen_fd is None else [socket.socket(fileno=settings.listen_fd)]
     server.run(sockets=inherited or None)
+    if traces is not None:
+        tracing.finish(traces)
     logging.shutdown()
     # Not sys.exit: it would wait for the model's thread, and a load in progress cannot be interrupted.
     os._exit(1 if failures else 0)

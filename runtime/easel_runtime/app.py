@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from easel_crds import __version__
 from easel_http import errors
+from easel_http.lingering import Lingering
+from easel_http.tracing import Traced
 from easel_runtime.document import DocumentedApp
 from easel_runtime.engine import Engine
 from easel_runtime.hardware import Hardware
@@ -18,15 +21,24 @@ from easel_runtime.routes import hardware, health, images
 from easel_runtime.settings import Settings
 from easel_runtime.worker import Worker
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
 
 def _nothing(_: str) -> None:
     pass
 
 
-def create_app(settings: Settings, engine: Engine, on_failure: Callable[[str], None] = _nothing) -> FastAPI:
+def create_app(
+    settings: Settings,
+    engine: Engine,
+    on_failure: Callable[[str], None] = _nothing,
+    traces: "TracerProvider | None" = None,
+) -> FastAPI:
     """The application. The model is loaded after start-up, while `/health` already says LOADING.
 
     `on_failure` gets the reason when only a restart can help: the model cannot be loaded, or does not work any more.
+    `traces` gets a span for each request, if there is one.
 
     A function, not a module-level object: each test gets its own, with an engine of its own.
     """
@@ -51,6 +63,9 @@ def create_app(settings: Settings, engine: Engine, on_failure: Callable[[str], N
         app.include_router(router)
     errors.install(app)
     app.add_middleware(Requests, metrics=metrics)
+    if traces is not None:
+        app.add_middleware(Traced, provider=traces)
     if settings.livepeer_strict:
-        app.add_middleware(StrictStatuses)  # the last one is the outermost: log and metrics keep the statuses as meant
+        app.add_middleware(StrictStatuses)  # outside of the others: log and metrics keep the statuses as meant
+    app.add_middleware(Lingering)  # the last one is the outermost: nobody waits for it
     return app

@@ -81,7 +81,7 @@ class Faults:
             answer = Failed("the model failed at this request; the runtime's log has more")
         sticky = is_sticky(error)
         text = f"{type(error).__name__}: {error}".splitlines()[0]
-        _forget(error)
+        forget(error)
         if sticky:
             self.fatal = f"the GPU needs a restart of the runtime: {text}"
         elif not self.fatal:
@@ -105,15 +105,15 @@ class Faults:
         except Exception as error:
             _log.exception("the model does not work any more")
             self.fatal = f"the model does not work any more since {text}"
-            _forget(error)
+            forget(error)
 
 
 def _pixels(generation: Generation) -> int:
     return generation.image.width * generation.image.height
 
 
-def _forget(error: BaseException) -> None:
-    """Let go of everything that the frames of `error` hold."""
+def forget(error: BaseException) -> None:
+    """Let go of everything that the frames of `error` hold, and of what it came from."""
     seen: BaseException | None = error
     while seen is not None:
         following = seen.__cause__ or seen.__context__

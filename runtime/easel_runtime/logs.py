@@ -10,6 +10,8 @@ from typing import Any, Final
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """Of the request that is being worked on here; blank outside of one."""
+FACTS: ContextVar[dict[str, object] | None] = ContextVar("facts", default=None)
+"""What the line about the end of that request will have besides; see `note`."""
 _OWN: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
 """What every record has; whatever else is in one was given as `extra`."""
 
@@ -21,6 +23,12 @@ def configure(level: str, form: str) -> None:
     handler.addFilter(_with_request)
     logging.basicConfig(level=level.upper(), handlers=[handler])
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+def note(**facts: object) -> None:
+    """Facts for the line that is logged when the request that is worked on here has been answered."""
+    if (known := FACTS.get()) is not None:
+        known.update(facts)
 
 
 def _with_request(record: logging.LogRecord) -> bool:

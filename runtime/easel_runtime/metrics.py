@@ -18,6 +18,7 @@ from easel_runtime.hardware import Hardware
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a line more for each counter, which nobody reads
 _SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_BATCHES: Final = (1, 2, 4, 8, 16, 32, 64)
 _STEP_SECONDS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
@@ -37,7 +38,9 @@ class Metrics:
         self.requests = counter("easel_runtime_requests", "Answers to POST /image-to-image.", ["status"])
         self.seconds = histogram("easel_runtime_request_seconds", "From head to end of an answer.", buckets=_SECONDS)
         self.wait = histogram("easel_runtime_queue_wait_seconds", "From the queue to the model.", buckets=_SECONDS)
-        self.step = histogram("easel_runtime_step_seconds", "One denoising step.", buckets=_STEP_SECONDS)
+        self._step = histogram("easel_runtime_step_seconds", "One denoising step.", buckets=_STEP_SECONDS)
+        self._steps = counter("easel_runtime_steps", "Denoising steps of all images.")
+        self.batch = histogram("easel_runtime_batch_images", "Images made in one call of the model.", buckets=_BATCHES)
         self._images = counter("easel_runtime_images", "Images made.")
         self._pixels = counter("easel_runtime_pixels", "Pixels of the images made.")
         self.cancelled = counter("easel_runtime_cancelled", "Requests whose caller left.")
@@ -58,6 +61,12 @@ class Metrics:
         if not self._has_made_one:
             self._has_made_one = True
             self._first_image.set(time.monotonic() - self._born)
+
+    def note_step(self, images: int, seconds: float | None) -> None:
+        """A step of so many `images` side by side was made, in `seconds`; None if that is not known."""
+        self._steps.inc(images)
+        if seconds is not None:
+            self._step.observe(seconds)
 
     def note_images(self, count: int, size: tuple[int, int]) -> None:
         """`count` images of `size` (width, height) were made."""

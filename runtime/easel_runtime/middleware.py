@@ -12,7 +12,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from easel_http.errors import ApiError, Failed, Unavailable
-from easel_runtime.logs import REQUEST_ID
+from easel_http.tracing import note_error
+from easel_runtime.logs import FACTS, REQUEST_ID
 from easel_runtime.metrics import Metrics
 
 REQUEST_HEADER: Final = "X-Request-Id"
@@ -37,7 +38,7 @@ class Requests:
             await self._app(scope, receive, send)
             return
         request_id = _id(Headers(scope=scope).get(REQUEST_HEADER, ""))
-        token = REQUEST_ID.set(request_id)
+        tokens = REQUEST_ID.set(request_id), FACTS.set({})
         began = time.monotonic()
         status = 0
 
@@ -50,8 +51,9 @@ class Requests:
 
         try:
             await self._app(scope, receive, answer)
-        except Exception:
+        except Exception as error:
             _log.exception("unexpected error")
+            note_error(error)
             if not status:  # else half an answer is out, and all that is left is to close the connection
                 await _answer(answer, Failed("internal error; the server's log has more"))
         except asyncio.CancelledError:  # by the server, when the grace period is over
@@ -60,14 +62,15 @@ class Requests:
             raise
         finally:
             self._note(scope, status, time.monotonic() - began)
-            REQUEST_ID.reset(token)
+            REQUEST_ID.reset(tokens[0])
+            FACTS.reset(tokens[1])
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         if scope["method"] != "POST" or scope["path"].rstrip("/") != WORK_PATH:
             return
         self._metrics.requests.labels(status).inc()
         self._metrics.seconds.observe(seconds)
-        _log.info("answered", extra={"status": status, "seconds": round(seconds, 3)})
+        _log.info("answered", extra={"status": status, "seconds": round(seconds, 3), **(FACTS.get() or {})})
 
 
 class StrictStatuses:

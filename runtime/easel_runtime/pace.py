@@ -10,9 +10,12 @@ _WEIGHT: Final = 0.3
 """Of the newest measurement; the ones before it fade."""
 
 
-def effort(generation: Generation) -> float:
-    """How much work a request is, in pixels x steps; one step more stands for the picture's way in and out."""
-    return generation.image.width * generation.image.height * (generation.steps + 1) * len(generation.seeds)
+def effort(generation: Generation, images: int) -> float:
+    """How much work so many `images` of a request are, in pixels x steps.
+
+    One step more stands for the picture's way in and out.
+    """
+    return generation.image.width * generation.image.height * (generation.steps + 1) * images
 
 
 class Pace:
@@ -22,17 +25,17 @@ class Pace:
         self._seconds_per_effort: float | None = None
         self._ends: float | None = None
 
-    def begin(self, generation: Generation) -> None:
-        """Work on `generation` begins."""
+    def begin(self, effort: float) -> None:
+        """Work of so much `effort` begins."""
         if self._seconds_per_effort is not None:
-            self._ends = time.monotonic() + self._seconds_per_effort * effort(generation)
+            self._ends = time.monotonic() + self._seconds_per_effort * effort
 
-    def end(self, generation: Generation, seconds: float | None) -> None:
-        """It ended; after `seconds` if it came to its end, None if it was broken off."""
+    def end(self, effort: float, seconds: float | None) -> None:
+        """It ended; after `seconds` if it came to its end, with so much `effort`, None if it was broken off."""
         self._ends = None
         if seconds is None:
             return
-        measured = seconds / effort(generation)
+        measured = seconds / effort
         known = self._seconds_per_effort
         self._seconds_per_effort = measured if known is None else known + _WEIGHT * (measured - known)
 

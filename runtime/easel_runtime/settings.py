@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     """Inherited listening socket, in the place of host and port."""
     queue: Annotated[int, Field(validation_alias=Env.QUEUE, ge=1, le=1000)] = 8
     """Requests in work and waiting; one more is refused with 429."""
+    batch: Annotated[int, Field(validation_alias=Env.BATCH, ge=1, le=64)] = 1
+    """Most images that are made in one call of the model; 1: one after the other."""
     body_bytes: Annotated[int, Field(validation_alias=Env.BODY_BYTES, ge=1024)] = 256 << 20
     """Most bytes of one request body; the gateway has a lower bound of its own."""
     deadline_seconds: Annotated[float, Field(validation_alias=Env.DEADLINE_SECONDS, gt=0)] = 600

@@ -1,34 +1,33 @@
 """The one owner of the model: a single thread loads it and makes every image, fed by a bounded queue.
 
 Pipelines of diffusers are not thread-safe, and several threads on one GPU gain nothing; so callers queue, and
-the event loop stays free to answer health checks meanwhile.
+the event loop stays free to answer health checks meanwhile. Here is what the event loop does; `model_thread` has the
+thread.
 """
 
 import asyncio
-import contextvars
 import logging
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
-from easel_http.errors import ApiError, Busy, TimedOut, Unavailable
+from easel_http.errors import Busy, TimedOut, Unavailable
+from easel_runtime.account import told
 from easel_runtime.encoding import Encode, encode_png
-from easel_runtime.engine import Cancelled, Engine, Generation, Loaded, LoadError, OutOfMemory
+from easel_runtime.engine import Engine, Generation, Loaded, LoadError
 from easel_runtime.faults import Faults
 from easel_runtime.finishing import Finishing, Output
 from easel_runtime.job import Job, Watch, steps_run
 from easel_runtime.metrics import Metrics
-from easel_runtime.pace import Pace
+from easel_runtime.model_thread import ModelThread, restarts
 from easel_runtime.progress import Download
 from easel_runtime.safety import SafetyCheck
 from easel_runtime.settings import Settings
 from easel_runtime.trial import trial, warm_up
 
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _LOADING_SECONDS: Final = 5
 """When to ask again while the model loads and nothing better is known."""
@@ -46,23 +45,19 @@ class Health(StrEnum):
 
 
 class Worker:
-    """Loads the model once and makes images one at a time, first come, first served by request."""
+    """Loads the model once and makes images, first come, first served by request."""
 
     def __init__(self, engine: Engine, settings: Settings, metrics: Metrics, download: Download) -> None:
         self._engine = engine
         self._settings = settings
         self._metrics = metrics
         self.download = download
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
         self.safety = SafetyCheck(
             settings.safety, engine.load_checker, metrics, deadline_seconds=settings.deadline_seconds
         )
-        self._finishing = Finishing(self.safety)
-        self._pace = Pace()
         self._faults = Faults(lambda: trial(engine, settings.parameters, self.loaded, _PROBE_SIDE))
+        self._model = ModelThread(engine, Finishing(self.safety), self._faults, metrics, self._end)
         self._places = 0
-        self._jobs: set[Job] = set()
-        self._sign_of_life: float | None = None
         self._on_failure: Callable[[str], None] = lambda _: None
         self.loaded: Loaded | None = None
         self.warming_up = False
@@ -87,17 +82,17 @@ class Worker:
     @property
     def ahead(self) -> int:
         """Requests that a new one would have before it."""
-        return len(self._jobs)
+        return len(self._model.jobs)
 
     @property
     def waiting(self) -> int:
         """Requests that wait for the model."""
-        return sum(not job.started for job in tuple(self._jobs))
+        return sum(job.started is None for job in self._model.jobs)
 
     @property
     def stalled(self) -> bool:
         """Whether the model's thread has been at one step for longer than a whole request may take."""
-        since = self._sign_of_life
+        since = self._model.sign_of_life
         return since is not None and time.monotonic() - since > self._settings.deadline_seconds
 
     async def load(self, on_failure: Callable[[str], None]) -> None:
@@ -107,11 +102,11 @@ class Worker:
         watching = asyncio.create_task(self.download.watch())
         try:
             with self.download.announced():
-                loaded = await self._on_thread(self._engine.load)
+                loaded = await asyncio.wrap_future(self._model.call(self._engine.load))
                 await self.safety.require()
             self._metrics.note_load()
             self.warming_up = True
-            await self._on_thread(partial(self._warm_up, loaded))
+            await asyncio.wrap_future(self._model.call(partial(self._warm_up, loaded)))
             self.loaded = loaded
             _log.info("ready", extra={"device": loaded.device})
         except LoadError as error:
@@ -136,9 +131,11 @@ class Worker:
         if self.loaded is None:
             raise self._not_loaded()
         if self.error:
-            raise self._restarts()
+            raise restarts(self.error)
         if self._places >= self._settings.queue:
-            raise Busy(f"all {self._settings.queue} places in the queue are taken", retry_after=self._pace.until_free())
+            raise Busy(
+                f"all {self._settings.queue} places in the queue are taken", retry_after=self._model.pace.until_free()
+            )
         self._places += 1
         try:
             yield self.loaded
@@ -156,73 +153,36 @@ class Worker:
             Failed: the model failed.
             TimedOut: the deadline passed.
         """
-        steps = generation.steps if self.loaded is None else steps_run(generation, self.loaded.defaults)
-        job = Job(generation, steps, encode, watch, self._on_step)
-        queued = time.monotonic()
-        self._jobs.add(job)
+        job = self._job(generation, encode, watch)
         try:
-            future = self._thread.submit(contextvars.copy_context().run, self._work, job, queued)
-            async with asyncio.timeout(self._settings.deadline_seconds):
-                made = await asyncio.wrap_future(future)
-                return [await asyncio.wrap_future(each) for each in made]
+            with told(job, self._settings.model_id):
+                future = self._model.submit(job)
+                async with asyncio.timeout(self._settings.deadline_seconds):
+                    made = await asyncio.wrap_future(future)
+                    return [await asyncio.wrap_future(each) for each in made]
         except TimeoutError:
             raise TimedOut(f"the request took longer than {self._settings.deadline_seconds:g} seconds") from None
         except asyncio.CancelledError:
             self._metrics.cancelled.inc()
             raise
         finally:
-            job.cancel()
-            self._jobs.discard(job)
+            self._model.discard(job)
 
     async def close(self) -> None:
         """Stop what is in work and give the threads back."""
-        if self._closed:
-            return
-        self._closed = True
-        for job in self._jobs:
-            job.cancel()
-        # What waits is not thrown away but ends by itself, each with its answer; `finishing` is needed until then.
-        self._thread.submit(self._finishing.close)
-        self._thread.shutdown(wait=False)
+        if not self._closed:
+            self._closed = True
+            self._model.close()
 
-    def _work(self, job: Job, queued: float) -> list[Future[Output]]:
-        """`job` from its start to its end, on the model's thread."""
-        if self.error:
-            raise self._restarts()
-        began = time.monotonic()
-        job.started = True
-        self._metrics.wait.observe(began - queued)
-        self._sign_of_life = began
-        self._pace.begin(job.generation)
-        seconds: float | None = None
-        failure: ApiError
-        try:
-            made = job.run(self._engine, self._finishing)
-        except Cancelled:  # by `close`: whoever leaves is not told
-            failure = Unavailable("the runtime is stopping", retry_after=_LOADING_SECONDS)
-        except Exception as error:
-            self._metrics.out_of_memory.inc(isinstance(error, OutOfMemory))
-            failure = self._faults.answer(error, job.generation)
-        else:
-            seconds = time.monotonic() - began
-            self._faults.worked(job.generation)
-            self._metrics.note_images(len(job.generation.seeds), job.generation.image.size)
-            return made
-        finally:
-            self._sign_of_life = None
-            self._pace.end(job.generation, seconds)
-        if self._faults.fatal:
-            self._end(self._faults.fatal)
-        raise failure  # here, where it does not carry the model's own error, and with it the GPU's memory, along
+    def _job(self, generation: Generation, encode: Encode, watch: Watch | None) -> Job:
+        if self.loaded is None:
+            raise self._not_loaded()
+        batch = self._settings.batch if self.loaded.batches else 1
+        return Job(generation, steps_run(generation, self.loaded.defaults), encode, watch, batch)
 
     def _end(self, reason: str) -> None:
         self.error = reason
         self._loop.call_soon_threadsafe(self._on_failure, reason)
-
-    def _on_step(self, seconds: float | None) -> None:
-        self._sign_of_life = time.monotonic()
-        if seconds is not None:
-            self._metrics.step.observe(seconds)
 
     def _warm_up(self, loaded: Loaded) -> None:
         if warm_up(self._engine, self._settings, loaded):
@@ -234,10 +194,3 @@ class Worker:
         state = self.download.state
         left = None if state is None else state.seconds_left
         return Unavailable("the model is still loading", retry_after=int(left or 0) + _LOADING_SECONDS)
-
-    def _restarts(self) -> Unavailable:
-        return Unavailable(f"this runtime starts anew: {self.error}", retry_after=_LOADING_SECONDS)
-
-    async def _on_thread(self, call: Callable[[], T]) -> T:
-        future: Future[T] = self._thread.submit(contextvars.copy_context().run, call)
-        return await asyncio.wrap_future(future)

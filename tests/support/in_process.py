@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from httpx2 import ASGITransport, AsyncClient, Response
 
@@ -13,6 +13,9 @@ from easel_runtime.app import create_app
 from support.engines import ToyEngine
 from support.pictures import form, png
 from support.runtimes import toy_settings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 TEXTS = {"prompt": "a cat", "seed": "7", "num_inference_steps": "2"}
 PNG = png()
@@ -51,11 +54,13 @@ class Runtime:
 
 
 @asynccontextmanager
-async def running(engine: ToyEngine | None = None, *, loaded: bool = True, **settings: Any) -> AsyncIterator[Runtime]:
+async def running(
+    engine: ToyEngine | None = None, *, loaded: bool = True, traces: "TracerProvider | None" = None, **settings: Any
+) -> AsyncIterator[Runtime]:
     """A runtime that serves `engine`; whatever that holds back is let go in the end."""
     engine = engine or ToyEngine()
     failures: list[str] = []
-    app = create_app(toy_settings(**settings), engine, failures.append)
+    app = create_app(toy_settings(**settings), engine, failures.append, traces)
     try:
         async with (
             app.router.lifespan_context(app),

@@ -94,7 +94,7 @@ async def test_an_upload_holds_a_place_before_it_is_read() -> None:
 async def test_retry_after_is_what_the_request_in_work_still_takes() -> None:
     engine = ToyEngine()
     async with running(engine, queue=1) as toy:
-        pace = toy.app.state.worker._pace
+        pace = toy.app.state.worker._model.pace
         await toy.post()
         pace._seconds_per_effort = 30 / (64 * 48 * 3)  # as if those two steps had taken half a minute
         engine.may_step.clear()

@@ -364,7 +364,8 @@ async def test_the_work_for_a_caller_who_hangs_up_is_stopped() -> None:
             sent.append(message)
 
         headers = [(b"content-type", content_type.encode())]
-        scope = {"type": "http", "method": "POST", "path": "/image-to-image", "query_string": b"", "headers": headers}
+        line = {"http_version": "1.1", "method": "POST", "path": "/image-to-image", "query_string": b""}
+        scope = {"type": "http", **line, "headers": headers}
         await runtime.app(scope, receive, send)
         assert (await runtime.status())["in_flight"] == 0
         runtime.engine.may_step.set()

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from easel_crds.metadata import Env
+from support.otlp import collecting
 from support.pictures import form, png
 from support.runtimes import UNCHECKED
 
@@ -145,3 +147,19 @@ async def test_a_broken_gpu_ends_the_process_with_the_reason_and_an_answer_to_al
     assert (failed["level"], failed["request"]) == ("error", "the-request")
     assert "device-side assert" in failed["traceback"]
     assert [line["level"] for line in runtime.log() if line["message"] == reason] == ["error"]
+
+
+async def test_the_spans_of_the_last_request_are_sent_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        monkeypatch.setenv("NO_PROXY", "*")
+        async with started(tmp_path) as runtime:
+            working = asyncio.create_task(runtime.post())
+            await until_taken(runtime, 1)
+            runtime.process.send_signal(signal.SIGTERM)
+            runtime.step(3)
+            assert (await working).status_code == 200
+            assert await runtime.ended() == 0
+        assert [span.name for span in collector.spans()] == ["POST /image-to-image", "queue", "generate", "encode"]

@@ -37,6 +37,7 @@ async def test_work_is_counted() -> None:
     assert after[f"easel_runtime_info easel/toy {__version__}"] == 1
     assert after["easel_runtime_images_total"] == 2
     assert after["easel_runtime_pixels_total"] == 2 * 64 * 48
+    assert after["easel_runtime_steps_total"] == 2 * 4
     assert after["easel_runtime_step_seconds_count"] == 2 * 3, "an image's first step is not only a step"
     assert after["easel_runtime_queue_wait_seconds_count"] == 2
     assert after["easel_runtime_out_of_memory_total"] == 1
@@ -44,6 +45,17 @@ async def test_work_is_counted() -> None:
     assert after["easel_runtime_request_seconds_count"] == 3
     assert after["easel_runtime_first_image_seconds"] == before["easel_runtime_first_image_seconds"]
     assert after["process_resident_memory_bytes"] > 0
+
+
+async def test_batches_are_counted_by_their_size() -> None:
+    async with running(batch=2) as toy:
+        await toy.post(num_images_per_prompt="3", num_inference_steps="4")
+        after = await numbers(toy)
+    assert after["easel_runtime_batch_images_count"] == 2
+    assert after["easel_runtime_batch_images_sum"] == 3
+    assert after["easel_runtime_batch_images_bucket 1.0"] == 1
+    assert after["easel_runtime_steps_total"] == 3 * 4
+    assert after["easel_runtime_step_seconds_count"] == 2 * 3
 
 
 async def test_the_queue_is_shown_as_it_is_now() -> None:

@@ -65,6 +65,20 @@ async def test_the_models_thread_and_the_log_know_the_id(caplog: pytest.LogCaptu
     assert [record.status for record in answered] == [200, 200]  # type: ignore[attr-defined]
 
 
+async def test_the_last_line_of_a_request_says_what_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "easel_runtime"):
+        async with running(batch=4) as runtime:
+            await runtime.post(num_images_per_prompt="3", num_inference_steps="5")
+            await runtime.post()
+            await runtime.post(seed="x")
+    worked, alone, refused = [record.__dict__ for record in caplog.records if record.message == "answered"]
+    expected = {"status": 200, "steps": 5, "images": 3, "pixels": 3 * 64 * 48, "batch": 3}
+    assert {name: worked.get(name) for name in expected} == expected
+    assert 0 <= worked["waited"] <= worked["seconds"]
+    assert (alone["images"], "batch" in alone) == (1, False)
+    assert (refused["status"], "steps" in refused) == (422, False)
+
+
 # Whatever happens ---------------------------------------------------------------------------------------------------
 
 

@@ -184,10 +184,13 @@ async def test_a_check_that_fails_gives_out_nothing(error: Exception, msg: str) 
     checker = ToyChecker()
     async with checking(Echo(checker)) as runtime:
         checker.error = error
-        answers = [await runtime.post(encoded(blue()), num_images_per_prompt=count) for count in ("1", "2")]
+        answers = [await runtime.post(encoded(blue()), num_images_per_prompt=count) for count in ("1", "8")]
         checker.error = None
         assert flags(await runtime.post(encoded(blue()))) == [False]
-        assert await checks(runtime) == {"failed": 2, "safe": 1, "timed": 3}, "the first one to fail is the last"
+        counted = await checks(runtime)
+        assert counted["safe"] == 1
+        assert 2 <= counted["failed"] <= 3, "after the first one to fail at most the one that was in work"
+        assert counted["timed"] == counted["failed"] + 1
         assert runtime.failures == []
     for answer in answers:
         assert (answer.status_code, answer.json()) == (500, {"detail": {"msg": msg}})

@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import io
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -190,31 +189,76 @@ async def test_a_request_is_worked_on_to_its_end_before_the_next_in_the_order_th
     assert [done.prompt for done in engine.generations] == ["first", "first", "second", "second", "third", "third"]
 
 
-def test_of_many_images_no_more_than_two_are_pictures_at_one_time() -> None:
-    encoding, made = threading.Semaphore(0), threading.Semaphore(0)
-
-    class Counting(ToyEngine):
-        def edit(self, *_: object) -> Image.Image:
-            made.release()
-            return picture()
+@pytest.mark.parametrize("batch", [1, 2])
+def test_of_many_images_no_more_than_two_batches_are_pictures_at_one_time(batch: int) -> None:
+    may_encode = threading.Semaphore(0)
 
     def encode(_: Image.Image) -> Encoded:
-        assert encoding.acquire(timeout=30)
+        assert may_encode.acquire(timeout=30)
         return Encoded(b"")
 
     finishing = Finishing(safety_check(ToyEngine()))
-    with closing(finishing), ThreadPoolExecutor(1) as model:
-        job = Job(generation(*range(5)), 3, encode)
-        running: Future[list[Future[Output]]] = model.submit(job.run, Counting(), finishing)
+    with closing(finishing):
+        job = Job(generation(*range(10)), 3, encode, batch=batch)
         for _ in range(2):
-            assert made.acquire(timeout=30)
-        for _ in range(3):
-            # The third is begun only now that the first is a file; were it begun before, there would be a fourth.
-            assert not made.acquire(blocking=False)
-            encoding.release()
-            assert made.acquire(timeout=30)
-        encoding.release(2)
-        assert [output.result().seed for output in running.result(30)] == list(range(5))
+            for work in job.take(batch, wait=True):
+                job.deliver(work.seed, picture(), finishing)
+        assert job.next_image == 2 * batch + 1
+        assert job.take(batch, wait=False) == []
+        may_encode.release()
+        assert [work.seed for work in job.take(1, wait=True)] == [2 * batch]
+        assert job.take(batch, wait=False) == []
+        may_encode.release(2 * batch)
+
+
+async def test_a_request_of_many_images_waits_for_room_for_whole_batches() -> None:
+    may_encode = threading.Semaphore(0)
+
+    def encode(_: Image.Image) -> Encoded:
+        assert may_encode.acquire(timeout=30)
+        return Encoded(b"")
+
+    engine = ToyEngine()
+    async with started(engine, batch=2) as worker:
+        working = asyncio.create_task(worker.generate(generation(*range(10), steps=1), encode=encode))
+        await until(lambda: len(engine.generations) == 4)
+        for _ in range(10):
+            may_encode.release()
+            await asyncio.sleep(0)
+        assert len(await working) == 10
+    assert [len(batch) for batch in engine.batches] == [2] * 5
+
+
+async def test_a_caller_who_leaves_while_its_pictures_are_encoded_holds_up_nobody() -> None:
+    may_encode, encoding = threading.Event(), threading.Event()
+
+    def encode(_: Image.Image) -> Encoded:
+        encoding.set()
+        assert may_encode.wait(30)
+        return Encoded(b"")
+
+    engine = ToyEngine()
+    async with started(engine) as worker:
+        working = asyncio.create_task(worker.generate(generation(*range(5), prompt="long"), encode=encode))
+        assert await asyncio.to_thread(encoding.wait, 30)
+        await leave(working)
+        other = asyncio.create_task(worker.generate(generation(prompt="other"), encode=lambda _: Encoded(b"")))
+        await until(lambda: engine.batches[-1:] == [[("other", 1)]])
+        may_encode.set()
+        await other
+
+
+async def test_of_a_request_whose_image_cannot_be_encoded_no_more_images_are_made() -> None:
+    def encode(_: Image.Image) -> Encoded:
+        raise OSError("no room on the device")
+
+    engine = ToyEngine()
+    async with started(engine) as worker:
+        with pytest.raises(OSError, match="no room"):
+            await worker.generate(generation(*range(50)), encode=encode)
+        assert len(engine.generations) < 50
+        assert worker.health is Health.IDLE
+        assert len(await worker.generate(generation())) == 1
 
 
 # Steps --------------------------------------------------------------------------------------------------------------
