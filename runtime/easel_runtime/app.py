@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from easel_crds import __version__
 from easel_http import errors
 from easel_runtime.engine import Engine
+from easel_runtime.fetching import Fetching
 from easel_runtime.hardware import Hardware
 from easel_runtime.metrics import Metrics
 from easel_runtime.middleware import Requests, StrictStatuses
@@ -31,6 +32,7 @@ def create_app(settings: Settings, engine: Engine, on_failure: Callable[[str], N
     """
     gpus = Hardware()
     metrics = Metrics(settings.model_id, gpus)
+    fetching = Fetching(engine, settings, metrics)
     worker = Worker(engine, settings, metrics, Download(hub_cache(settings.model_dir)))
 
     @asynccontextmanager
@@ -40,10 +42,12 @@ def create_app(settings: Settings, engine: Engine, on_failure: Callable[[str], N
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
         await worker.close()
+        fetching.close()
 
     app = FastAPI(title="Easel runtime", version=__version__, lifespan=lifespan)
     app.state.settings = settings
     app.state.worker = worker
+    app.state.fetching = fetching
     app.state.hardware = gpus
     app.state.metrics = metrics
     for router in (images.router, health.router, hardware.router):

@@ -37,6 +37,7 @@ class Metrics:
         self.requests = counter("easel_runtime_requests", "Answers to POST /image-to-image.", ["status"])
         self.seconds = histogram("easel_runtime_request_seconds", "From head to end of an answer.", buckets=_SECONDS)
         self.wait = histogram("easel_runtime_queue_wait_seconds", "From the queue to the model.", buckets=_SECONDS)
+        self.loras = histogram("easel_runtime_lora_wait_seconds", "For the LoRAs of a request.", buckets=_SECONDS)
         self.step = histogram("easel_runtime_step_seconds", "One denoising step.", buckets=_STEP_SECONDS)
         self._images = counter("easel_runtime_images", "Images made.")
         self._pixels = counter("easel_runtime_pixels", "Pixels of the images made.")

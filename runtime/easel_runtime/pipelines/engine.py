@@ -10,9 +10,12 @@ from PIL.Image import Image
 
 from easel_runtime.engine import Generation, GenerationError, Loaded, Lora, OnStep, OutOfMemory, Work
 from easel_runtime.images import extend_to_multiple
+from easel_runtime.pipelines.adapters import Adapters
 from easel_runtime.pipelines.classes import defaults, keywords
 from easel_runtime.pipelines.families import GENERIC, Family
 from easel_runtime.pipelines.loading import load_model
+from easel_runtime.pipelines.lora_files import LoraFiles
+from easel_runtime.progress import hub_cache
 from easel_runtime.settings import Settings
 
 _PARAMETERS: Final = ("negative_prompt", "strength", "image_guidance_scale", "num_inference_steps")
@@ -31,6 +34,10 @@ class DiffusersEngine:
         self._family: Family = GENERIC
         self._keywords: frozenset[str] = frozenset()
         self._multiple = 8
+        self._adapters = Adapters(None, None, 0)
+        self._lora_files = LoraFiles(
+            hub_cache(settings.model_dir) / "loras", settings.lora_disk_bytes, settings.loras.file_bytes
+        )
 
     def load(self) -> Loaded:
         """See `Engine.load`."""
@@ -39,6 +46,7 @@ class DiffusersEngine:
         self._pipeline, self._family = model.pipeline, model.family
         self._scheduler = model.pipeline.scheduler
         self._keywords = keywords(type(model.pipeline))
+        self._adapters = Adapters(model.pipeline, self._family.loras, self._settings.lora_memory_bytes)
         # Stable Diffusion 3 alone names apart what its transformer puts together of the VAE's latents.
         self._multiple = model.pipeline.image_processor.config.vae_scale_factor * getattr(
             model.pipeline, "patch_size", 1
@@ -49,17 +57,20 @@ class DiffusersEngine:
             self._ignores(),
             commit=model.commit,
             native_side=self._family.native_side,
-            loras=self._family.loras,
+            loras=self._adapters.base,
         )
 
     def fetch(self, loras: Mapping[str, float]) -> tuple[Lora, ...]:
         """See `Engine.fetch`."""
-        if loras:
-            raise GenerationError("this model does not take LoRAs")
-        return ()
+        if loras and self._adapters.base is None:
+            raise GenerationError("this model does not take LoRAs; leave `loras` out")
+        # Nothing comes of a weight of 0, so nothing has to be had for it.
+        wanted = [(repo_id, weight) for repo_id, weight in sorted(loras.items()) if weight]
+        return tuple(Lora(repo_id, weight, self._lora_files.fetch(repo_id)) for repo_id, weight in wanted)
 
     def generate(self, batch: Sequence[Work], on_step: OnStep) -> list[Image]:
         """See `Engine.generate`."""
+        self._adapters.use(batch[0].generation.loras)
         return [self._one(work.generation, work.seed, on_step) for work in batch]
 
     def _one(self, generation: Generation, seed: int, on_step: OnStep) -> Image:
@@ -73,6 +84,7 @@ class DiffusersEngine:
             # How diffusers says that the caller's values do not fit this pipeline.
             raise GenerationError(str(error)) from error
         except torch.cuda.OutOfMemoryError as error:
+            self._adapters.clear()
             torch.cuda.empty_cache()
             raise OutOfMemory("the GPU has too little memory for this request; send a smaller image") from error
         made: Image = result.images[0]

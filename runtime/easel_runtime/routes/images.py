@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
@@ -15,6 +16,7 @@ from easel_runtime.answers import EVENTS, JSON, MULTIPART, answer, form_of
 from easel_runtime.encoding import ENCODERS, encode_png
 from easel_runtime.engine import Generation, Loaded
 from easel_runtime.events import EventStream
+from easel_runtime.fetching import Fetching
 from easel_runtime.generation import resolve
 from easel_runtime.images import decode
 from easel_runtime.settings import Settings
@@ -46,6 +48,9 @@ async def image_to_image(request: Request) -> Response:
         async with read_form(request.headers, request.stream(), FormLimits(body_bytes=settings.body_bytes)) as form:
             _check_model(settings, form.fields)
             generation = await _generation(form, settings, loaded)
+            fetching: Fetching = request.app.state.fetching
+            loras = await while_connected(request, fetching.fetch(form.fields.loras))
+            generation = replace(generation, loras=loras)
         accept = ",".join(request.headers.getlist("accept"))
         kind = form_of(accept, len(generation.seeds), generation.image.size)
         headers = _notes(generation, loaded)
