@@ -31,14 +31,17 @@ def _settings(model: ImageModel, profile: RuntimeProfile, monkeypatch: pytest.Mo
                 "maxImages": 1,
             }
         ),
+        image_model(loras={"allow": ["nerijs/*", "a/b"], "maxPerRequest": 16, "maxBytes": "300M"}),
+        image_model(loras={"allow": []}),
     ],
-    ids=["a model that says nothing", "a revision", "parameters"],
+    ids=["a model that says nothing", "a revision", "parameters", "LoRAs", "no LoRAs"],
 )
 def test_a_runtime_reads_what_the_operator_wrote(model: ImageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = _settings(model, DEFAULT_PROFILE, monkeypatch)
     assert settings.model_id == model.spec.model_id
     assert settings.revision == model.spec.revision
     assert settings.parameters == model.spec.parameters
+    assert settings.loras == model.spec.loras
 
 
 def test_a_runtime_ends_within_the_seconds_of_its_profile(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,12 +50,15 @@ def for_sdxl(seed: int = 1) -> Write:
 
     def write(folder: Path) -> None:
         import diffusers
+        from transformers import CLIPTextModelWithProjection
 
+        first = _text_encoder(folder)
+        second = CLIPTextModelWithProjection(first.config)
         diffusers.StableDiffusionXLPipeline.save_lora_weights(
             folder,
             unet_lora_layers=_layers(unet(**SDXL_UNET), _ATTENTION, seed),
-            text_encoder_lora_layers=_layers(_text_encoder(folder), _OF_WORDS, seed),
-            text_encoder_2_lora_layers=_layers(_text_encoder(folder), _OF_WORDS, seed + 1),
+            text_encoder_lora_layers=_layers(first, _OF_WORDS, seed),
+            text_encoder_2_lora_layers=_layers(second, _OF_WORDS, seed + 1),
         )
 
     return write

@@ -62,7 +62,7 @@ class Adapters:
         """For which model LoRAs must be made; None: the pipeline takes none."""
         self._memory = memory
         for part in self._parts():
-            part.requires_grad_(False)  # as peft leaves it: a compiled model would else be compiled again
+            part.requires_grad_(requires_grad=False)  # as peft leaves it: a compiled model would else be compiled again
         self._adapters: OrderedDict[Path, _Adapter] = OrderedDict()
         """By file; the one that was used last is the last."""
         self._active: tuple[tuple[Path, float], ...] = ()

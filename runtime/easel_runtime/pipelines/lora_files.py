@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from huggingface_hub import constants, hf_hub_download, model_info
+from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import (
     DisabledRepoError,
     GatedRepoError,
@@ -151,7 +151,7 @@ class LoraFiles:
                 raise GenerationError(f"LoRA {repo_id} is not on this machine, which works without the Hub")
             return here
         try:
-            found = model_info(repo_id, revision=_BRANCH, files_metadata=True, timeout=_LOOK_UP_SECONDS)
+            found = HfApi().model_info(repo_id, revision=_BRANCH, files_metadata=True, timeout=_LOOK_UP_SECONDS)
         except (RepositoryNotFoundError, RevisionNotFoundError, DisabledRepoError, HFValidationError) as error:
             raise GenerationError(
                 f"LoRA {repo_id}: there is no such repository on the Hub, or it is private"

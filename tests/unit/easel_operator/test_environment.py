@@ -17,11 +17,12 @@ _DEFAULT_PARAMETERS = (
 )
 
 
-def test_a_model_that_says_nothing_becomes_these_four_variables() -> None:
+def test_a_model_that_says_nothing_becomes_these_variables() -> None:
     assert runtime_environment(image_model(modelId="timbrooks/instruct-pix2pix"), DEFAULT_PROFILE) == {
         "MODEL_ID": "timbrooks/instruct-pix2pix",
         "EASEL_REVISION": "main",
         "EASEL_PARAMETERS": _DEFAULT_PARAMETERS,
+        "EASEL_LORAS": '{"allow":["*"],"maxPerRequest":4,"maxBytes":"1Gi"}',
         "EASEL_GRACE_SECONDS": "120",
     }
 
@@ -39,6 +40,7 @@ def test_what_model_and_profile_say_arrives() -> None:
         "MODEL_ID",
         "EASEL_REVISION",
         "EASEL_PARAMETERS",
+        "EASEL_LORAS",
         "EASEL_GRACE_SECONDS",
     }
     assert environment["HF_HUB_OFFLINE"] == "1"
@@ -50,7 +52,9 @@ def test_what_model_and_profile_say_arrives() -> None:
     assert parameters["maxImages"] == 1
 
 
-@pytest.mark.parametrize("name", ["MODEL_ID", "EASEL_REVISION", "EASEL_PARAMETERS", "EASEL_GRACE_SECONDS"])
+@pytest.mark.parametrize(
+    "name", ["MODEL_ID", "EASEL_REVISION", "EASEL_PARAMETERS", "EASEL_LORAS", "EASEL_GRACE_SECONDS"]
+)
 def test_a_profile_cannot_override_what_the_model_says(name: str) -> None:
     plain = runtime_environment(image_model(), runtime_profile())
     assert runtime_environment(image_model(), runtime_profile(env=[{"name": name, "value": "mine"}])) == plain
