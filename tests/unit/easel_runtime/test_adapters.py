@@ -1,5 +1,7 @@
 """LoRAs in tiny models: they change the picture, several add up, none stays, and what does not fit is refused."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,11 +82,12 @@ def adapters(engine: "DiffusersEngine") -> "Adapters":
 
 
 def anatomy(engine: "DiffusersEngine") -> dict[str, object]:
-    """Every module of the model by its path, and the names of what its parts have of their own."""
+    """Every module of the model by its path, every weight, and the names of what its parts have of their own."""
     found: dict[str, object] = {}
     for name in engine._pipeline._lora_loadable_modules:
         part = getattr(engine._pipeline, name)
         found |= {f"{name}.{path}": id(module) for path, module in part.named_modules()}
+        found |= {f"{name}.{path}": (id(weight), weight.requires_grad) for path, weight in part.named_parameters()}
         found[f"of {name}"] = sorted(vars(part))
     return found
 
@@ -133,17 +136,17 @@ def test_a_weight_of_0_is_as_no_lora_and_costs_not_even_a_look_at_the_hub(sd: "D
     assert sd.fetch({"nobody/nothing": 0.0}) == ()
 
 
-def test_several_loras_add_up_in_whatever_order_they_came_into_memory(shelf: Shelf) -> None:
+def test_several_loras_add_up_in_whatever_order_they_came_into_memory(sd: "DiffusersEngine", shelf: Shelf) -> None:
     both = shelf(STYLE), shelf("sd/other", -0.5)
     pictures = []
     for first in both:
-        engine = engine_of(SD, shelf.cache)
-        engine.load()
-        made(engine, loras=(first,))
-        pictures.append(made(engine, loras=both))
+        made(sd)
+        adapters(sd).clear()
+        made(sd, loras=(first,))
+        pictures.append(made(sd, loras=both))
     assert pictures[0] == pictures[1]
-    assert len({pictures[0], *(made(engine, loras=loras) for loras in ((), both[:1], both[1:]))}) == 4
-    assert made(engine, loras=both) == pictures[0]
+    assert len({pictures[0], *(made(sd, loras=loras) for loras in ((), both[:1], both[1:]))}) == 4
+    assert made(sd, loras=both) == pictures[0]
 
 
 def test_the_same_lora_under_two_names_has_twice_the_weight(
@@ -206,18 +209,16 @@ def test_those_that_were_used_longest_ago_leave_memory(shelf: Shelf) -> None:
 
 
 def test_what_leaves_memory_is_gone(shelf: Shelf) -> None:
-    import gc
-    import weakref
-
+    """Also if it was active together with one that stays."""
     engine = engine_of(SD, shelf.cache)
+    engine._settings = engine._settings.model_copy(update={"lora_memory_bytes": 70_000})
     engine.load()
     made(engine, loras=(shelf(STYLE), shelf("sd/other")))
-    made(engine, loras=(shelf("sd/other"),))
     wrappers = [weakref.ref(wrapper) for wrapper in adapters(engine)._adapters[shelf(STYLE).file].wrappers.values()]
-    adapters(engine).clear()
+    made(engine, loras=(shelf("sd/words"),))
     gc.collect()
+    assert list(adapters(engine)._adapters) == [shelf("sd/other").file, shelf("sd/words").file]
     assert not any(wrapper() for wrapper in wrappers)
-    assert list(adapters(engine)._adapters) == [shelf("sd/other").file]
 
 
 # What is refused ----------------------------------------------------------------------------------------------------

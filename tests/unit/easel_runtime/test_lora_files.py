@@ -86,7 +86,7 @@ def test_an_id_of_one_name_works(upstream: HubEndpoint, tmp_path: Path) -> None:
     [
         (
             {"a.safetensors": "", "b.safetensors": ""},
-            f"holds several files and none is called {USUAL}: a.safetensors, b.safetensors; name a repository of one file",
+            f"holds several files and none is called {USUAL}: a.safetensors, b.safetensors; name a repository",
         ),
         ({f"{number}.safetensors": "" for number in range(9)}, "3.safetensors, 4.safetensors, ...; name"),
         ({"pytorch_lora_weights.bin": ""}, "has its weights as pickle only, which can hold programs; only safetensors"),
