@@ -208,6 +208,20 @@ def test_those_that_were_used_longest_ago_leave_memory(shelf: Shelf) -> None:
     assert sum(each.size for each in adapters(engine)._adapters.values()) <= 90_000
 
 
+def test_a_lora_that_is_larger_in_memory_than_on_disk_counts_as_it_is(shelf: Shelf, tmp_path: Path) -> None:
+    half = tiny_loras.changed(
+        tiny_loras.for_sd(5), lambda tensors: {name: part.half() for name, part in tensors.items()}
+    )
+    lora = shelf.add(tmp_path, "sd/half", half)
+    engine = engine_of(SD, shelf.cache)
+    engine._settings = engine._settings.model_copy(update={"lora_memory_bytes": 60_000})
+    engine.load()
+    for each in (shelf(STYLE), lora):
+        made(engine, loras=(each,))
+    assert 32_768 + lora.file.stat().st_size < 60_000
+    assert {file: each.size for file, each in adapters(engine)._adapters.items()} == {lora.file: 32_768}
+
+
 def test_what_leaves_memory_is_gone(shelf: Shelf) -> None:
     """Also if it was active together with one that stays."""
     engine = engine_of(SD, shelf.cache)
