@@ -2,13 +2,13 @@
 
 import re
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from easel_crds.conditions import Condition
+from easel_crds.loras import Loras
 from easel_crds.metadata import API_VERSION, HUB_ID
 from easel_crds.money import Price
 from easel_crds.parameters import Parameters
@@ -52,29 +52,6 @@ class Scaling(Resource):
     """Requests in flight or waiting that one replica should carry; one more asks for another replica."""
     idle_seconds: Annotated[int, Field(ge=1, le=604_800)] = 600
     """Seconds without need before a replica above `warmReplicas` is stopped."""
-
-
-class Loras(Resource):
-    """Which LoRA weights callers may ask for."""
-
-    allow: Annotated[
-        tuple[Annotated[str, Field(max_length=200)], ...],
-        Field(max_length=100, json_schema_extra={"x-kubernetes-list-type": "set"}),
-    ] = ("*",)
-    """Hub repository ids or patterns such as "nerijs/*"; safetensors files only. An empty list allows none."""
-    max_per_request: Annotated[int, Field(ge=0, le=16)] = 4
-    """Most LoRAs in one request."""
-    max_bytes: Annotated[str, Field(max_length=20)] = "1Gi"
-    """Largest size of one LoRA file as a quantity."""
-
-    rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            message="maxBytes must be a quantity above zero, such as 1Gi; to allow no LoRA, set allow to []",
-            cel="isQuantity(self.maxBytes) && quantity(self.maxBytes).isGreaterThan(quantity('0'))",
-            field="maxBytes",
-            holds=lambda loras: quantity_at_least(loras.max_bytes, Decimal("1e-9")),
-        ),
-    )
 
 
 class ImageModelSpec(Resource):

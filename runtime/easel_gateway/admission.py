@@ -8,6 +8,7 @@ from easel_gateway.directory import Entry
 from easel_http.errors import NotFound
 from easel_http.fields import ImageToImageFields
 from easel_http.form import Form
+from easel_http.loras import check_loras
 from easel_http.picture import picture_size
 from easel_http.spool import Spool
 
@@ -50,10 +51,11 @@ def admit(form: Form, model: ImageModel) -> Job:
     """The job of `form`. Reads the image's header, so it belongs on another thread than the event loop's.
 
     Raises:
-        BadRequest: the image cannot be read.
+        BadRequest: the image cannot be read, or the model does not take such LoRAs.
         InvalidForm: a value is beyond the model's bounds.
     """
     parameters = model.spec.parameters
     form.fields.check_bounds(parameters)
+    check_loras(form.fields.loras, model.spec.loras)
     width, height = picture_size(form.image.rewound(), parameters.max_pixels)
     return Job(model, form.fields, form.image, width, height)

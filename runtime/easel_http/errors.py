@@ -8,7 +8,7 @@ ApiError                    {"detail": {"msg": ...}}
 ├── InvalidForm         422 {"detail": [{"type", "loc", "msg", "input"}]}
 ├── Busy                429 every place in the queue is taken; Retry-After
 ├── Failed              500 the model failed at this request
-├── UpstreamFailed      502 the runtime went away while it worked
+├── UpstreamFailed      502 another server failed: the runtime that worked, the Hub
 ├── Unavailable         503 no runtime can take the request; Retry-After if waiting helps
 └── TimedOut            504 the work took longer than its deadline
 """
@@ -121,7 +121,7 @@ class Failed(ApiError):
 
 
 class UpstreamFailed(ApiError):
-    """The runtime went away while it worked."""
+    """Another server failed: the runtime, while it worked, or the Hub."""
 
     status = 502
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticCustomError
 
 from easel_crds.parameters import Parameters
-from easel_http.errors import BadRequest, InvalidForm
+from easel_http.errors import InvalidForm
 
 MAX_SEED: Final = 2**32 - 1
 MAX_STEPS: Final = 1000
@@ -74,7 +74,7 @@ class ImageToImageFields(BaseModel):
             "examples": ['{"nerijs/pixel-art-xl": 1.2}'],
         },
     )
-    """LoRA weights by Hub repository, as a JSON object."""
+    """LoRA weights (-10 to 10) by Hub repository, as a JSON object."""
     strength: Share | None = None
     """How much of the image may change, 0 to 1. Default: the model's."""
     guidance_scale: Scale | None = None
@@ -112,11 +112,10 @@ class ImageToImageFields(BaseModel):
             raise InvalidForm.of(error, texts) from error
 
     def check_bounds(self, parameters: Parameters) -> None:
-        """Refuse what the ImageModel's `parameters` refuse and what no model takes yet.
+        """Refuse what the ImageModel's `parameters` refuse; `easel_http.loras` does it for LoRAs.
 
         Raises:
             InvalidForm: too many images.
-            BadRequest: LoRAs, which is how the seed contract answers what is wrong with them.
         """
         if self.num_images_per_prompt > parameters.max_images:
             raise InvalidForm.at(
@@ -124,8 +123,6 @@ class ImageToImageFields(BaseModel):
                 f"must be at most {parameters.max_images} for this model",
                 given=self.num_images_per_prompt,
             )
-        if self.loras:
-            raise BadRequest("this model does not take LoRAs")
 
 
 def form_schema(*required: str) -> dict[str, Any]:

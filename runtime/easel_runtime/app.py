@@ -13,6 +13,7 @@ from easel_http.lingering import Lingering
 from easel_http.tracing import Traced
 from easel_runtime.document import DocumentedApp
 from easel_runtime.engine import Engine
+from easel_runtime.fetching import Fetching
 from easel_runtime.hardware import Hardware
 from easel_runtime.metrics import Metrics
 from easel_runtime.middleware import Requests, StrictStatuses
@@ -44,6 +45,7 @@ def create_app(
     """
     gpus = Hardware()
     metrics = Metrics(settings.model_id, gpus)
+    fetching = Fetching(engine, settings, metrics)
     worker = Worker(engine, settings, metrics, Download(hub_cache(settings.model_dir)))
 
     @asynccontextmanager
@@ -53,10 +55,12 @@ def create_app(
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
         await worker.close()
+        fetching.close()
 
     app = DocumentedApp(title="Easel runtime", version=__version__, lifespan=lifespan)
     app.state.settings = settings
     app.state.worker = worker
+    app.state.fetching = fetching
     app.state.hardware = gpus
     app.state.metrics = metrics
     for router in (images.router, health.router, hardware.router):

@@ -91,6 +91,10 @@ class GenerationError(Exception):
     """The model cannot work with this request; the message is for the caller."""
 
 
+class LoraUnavailable(Exception):
+    """A LoRA cannot be had at present, which is not its caller's mistake; the message is for the caller."""
+
+
 class OutOfMemory(Exception):
     """The device has too little memory for this request; the message is for the caller."""
 
@@ -142,7 +146,8 @@ class Engine(Protocol):
         """These LoRAs (weights by repository), on this machine; downloaded where they are not, which takes its time.
 
         Raises:
-            GenerationError: one cannot be had, or is not allowed.
+            GenerationError: one is not there, or cannot be used.
+            LoraUnavailable: one cannot be had at present.
         """
 
     def load_checker(self) -> Checker:
@@ -164,5 +169,6 @@ class Engine(Protocol):
         Raises:
             Cancelled: `on_step` raised it.
             GenerationError: the model refuses this request.
+            LoraUnavailable: one of its LoRAs is not on this machine any more.
             OutOfMemory: the device is too small for it.
         """

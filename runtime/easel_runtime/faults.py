@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from easel_http.errors import ApiError, BadRequest, Failed
-from easel_runtime.engine import Generation, GenerationError, OutOfMemory
+from easel_http.errors import ApiError, BadRequest, Failed, Unavailable
+from easel_runtime.engine import Generation, GenerationError, LoraUnavailable, OutOfMemory
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ _STICKY: Final = re.compile(
 )
 """Texts of the errors after which, as the CUDA Runtime API says of their codes (cudaError 214, 220, 700, 702, 710, 714
 to 719), "the process must be terminated and relaunched"; and of what cuBLAS and cuDNN make of them."""
+_LORA_SECONDS: Final = 1
+"""When to ask again for a LoRA whose file has gone; it is downloaded anew then."""
 _STRIKES: Final = 3
 """Pictures in a row that found too little memory although others of their size had fit."""
 
@@ -73,6 +75,8 @@ class Faults:
             return error
         if isinstance(error, GenerationError):
             return BadRequest(str(error))
+        if isinstance(error, LoraUnavailable):
+            return Unavailable(str(error), retry_after=_LORA_SECONDS, field="loras")
         if isinstance(error, OutOfMemory):
             _log.warning("out of memory", extra={"pixels": _pixels(generation)})
             answer = self._too_large(str(error), _pixels(generation))

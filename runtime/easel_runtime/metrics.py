@@ -41,6 +41,7 @@ class Metrics:
         self._step = histogram("easel_runtime_step_seconds", "One denoising step.", buckets=_STEP_SECONDS)
         self._steps = counter("easel_runtime_steps", "Denoising steps of all images.")
         self.batch = histogram("easel_runtime_batch_images", "Images made in one call of the model.", buckets=_BATCHES)
+        self.loras = histogram("easel_runtime_lora_wait_seconds", "For the LoRAs of a request.", buckets=_SECONDS)
         self._images = counter("easel_runtime_images", "Images made.")
         self._pixels = counter("easel_runtime_pixels", "Pixels of the images made.")
         self.cancelled = counter("easel_runtime_cancelled", "Requests whose caller left.")

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from easel_crds.loras import Loras
 from easel_crds.metadata import RUNTIME_PORT, Env
 from easel_crds.parameters import Parameters
 from easel_crds.safety import Safety
@@ -18,9 +19,14 @@ def _json(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return json.loads(value, object_hook=_with_tuples)
     except ValueError as error:
         raise PydanticCustomError("json_invalid", "not JSON: {reason}", {"reason": str(error)}) from error
+
+
+def _with_tuples(found: dict[str, Any]) -> dict[str, Any]:
+    """Resources are strict, and hold tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
 
 
 class Settings(BaseSettings):
@@ -48,6 +54,12 @@ class Settings(BaseSettings):
         str | None, Field(validation_alias=Env.SAFETY_DEVICE, pattern=r"^(cpu|mps|cuda(:\d+)?)$")
     ] = None
     """Device of the safety checker; unset: the model's."""
+    loras: Annotated[Loras, NoDecode, BeforeValidator(_json), Field(validation_alias=Env.LORAS)] = Loras()
+    """`spec.loras` of the ImageModel, as JSON."""
+    lora_disk_bytes: Annotated[int, Field(validation_alias=Env.LORA_DISK_BYTES, ge=1)] = 20 << 30
+    """Most bytes of downloaded LoRAs; the ones that were asked for longest ago go first."""
+    lora_memory_bytes: Annotated[int, Field(validation_alias=Env.LORA_MEMORY_BYTES, ge=0)] = 2 << 30
+    """Most bytes of LoRAs that stay in the model's memory; those of the request in work stay in any case."""
     auth_token: Annotated[SecretStr | None, Field(validation_alias=Env.AUTH_TOKEN)] = None
     """Bearer token that requests must carry; unset: none."""
     host: Annotated[str, Field(validation_alias=Env.HOST)] = "0.0.0.0"  # noqa: S104 (a pod's own address)

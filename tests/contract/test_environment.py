@@ -33,8 +33,10 @@ def _settings(model: ImageModel, profile: RuntimeProfile, monkeypatch: pytest.Mo
         ),
         image_model(safety={"checker": "a/b", "revision": "v2", "action": "blank", "enforce": True}),
         image_model(safety={"checker": "none"}),
+        image_model(loras={"allow": ["nerijs/*", "a/b"], "maxPerRequest": 16, "maxBytes": "300M"}),
+        image_model(loras={"allow": []}),
     ],
-    ids=["a model that says nothing", "a revision", "parameters", "a policy", "no checker"],
+    ids=["a model that says nothing", "a revision", "parameters", "a policy", "no checker", "LoRAs", "no LoRAs"],
 )
 def test_a_runtime_reads_what_the_operator_wrote(model: ImageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = _settings(model, DEFAULT_PROFILE, monkeypatch)
@@ -42,6 +44,7 @@ def test_a_runtime_reads_what_the_operator_wrote(model: ImageModel, monkeypatch:
     assert settings.revision == model.spec.revision
     assert settings.parameters == model.spec.parameters
     assert settings.safety == model.spec.safety
+    assert settings.loras == model.spec.loras
 
 
 def test_a_runtime_ends_within_the_seconds_of_its_profile(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,8 @@ class HubEndpoint:
     """Names of files of which only the first half arrives."""
     may_send: threading.Event = field(default_factory=threading.Event)
     """Files wait for it half-way; set at first."""
+    asked: list[str] = field(default_factory=list)
+    """Repositories whose description was asked for, each time."""
     files: list[str] = field(default_factory=list)
     """`repository/path` of each file that was sent."""
 
@@ -73,17 +75,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path).strip("/").split("/")
-        if path[:2] == ["api", "models"] and len(path) == 6:
-            self._describe("/".join(path[2:4]), path[4], path[5])
-        elif path[2:3] == ["resolve"]:
-            self._send_file("/".join(path[:2]), path[3], "/".join(path[4:]))
+        if path[:2] == ["api", "models"] and len(path) in (5, 6):
+            self._describe("/".join(path[2:-2]), path[-2], path[-1])
+        elif "resolve" in path[1:3]:
+            at = path.index("resolve", 1)
+            self._send_file("/".join(path[:at]), path[at + 1], "/".join(path[at + 2 :]))
         else:
             self._answer(404, b"")
 
     do_HEAD = do_GET  # noqa: N815
 
     def _describe(self, model_id: str, what: str, revision: str) -> None:
-        """`GET /api/models/<owner>/<name>/{revision,tree}/<revision>`."""
+        """`GET /api/models/<owner>/<name>/{revision,tree}/<revision>`; sizes of a revision's files by `?blobs=true`."""
+        self.endpoint.asked.append(model_id)
         folder = self._folder(model_id, revision)
         if folder is None:
             return
@@ -95,7 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
         if what == "tree":
             self._answer(200, json.dumps(entries).encode())
         else:
-            siblings = [{"rfilename": entry["path"]} for entry in entries]
+            sizes = "blobs=true" in urlsplit(self.path).query.lower()
+            siblings = [{"rfilename": entry["path"], **({"size": entry["size"]} if sizes else {})} for entry in entries]
             self._answer(200, json.dumps({"id": model_id, "sha": folder.name, "siblings": siblings}).encode())
 
     def _send_file(self, model_id: str, revision: str, name: str) -> None:

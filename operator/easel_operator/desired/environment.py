@@ -13,5 +13,6 @@ def runtime_environment(model: ImageModel, profile: RuntimeProfile) -> dict[str,
         Env.REVISION: model.spec.revision,
         Env.PARAMETERS: model.spec.parameters.model_dump_json(by_alias=True, exclude_none=True),
         Env.SAFETY: model.spec.safety.model_dump_json(by_alias=True),
+        Env.LORAS: model.spec.loras.model_dump_json(by_alias=True),
         Env.GRACE_SECONDS: str(profile.spec.termination_grace_seconds),
     }

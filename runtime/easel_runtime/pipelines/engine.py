@@ -10,13 +10,16 @@ from PIL.Image import Image
 
 from easel_runtime.engine import Checker, GenerationError, Loaded, Lora, OnStep, OutOfMemory, Work
 from easel_runtime.images import extend_to_multiple
+from easel_runtime.pipelines.adapters import Adapters
 from easel_runtime.pipelines.classes import defaults, keywords
 from easel_runtime.pipelines.families import GENERIC, SIDE_BY_SIDE, Family
 from easel_runtime.pipelines.loading import load_model
+from easel_runtime.pipelines.lora_files import LoraFiles
 from easel_runtime.pipelines.memory import give_back, is_out_of_memory
 from easel_runtime.pipelines.options import apply_options
 from easel_runtime.pipelines.prompts import remember_prompts
 from easel_runtime.pipelines.safety import load_checker
+from easel_runtime.progress import hub_cache
 from easel_runtime.settings import Settings
 
 T = TypeVar("T")
@@ -35,13 +38,23 @@ class DiffusersEngine:
         self._keywords: frozenset[str] = frozenset()
         self._multiple = 8
         self._starved = False
+        self._adapters = Adapters(None, None, 0)
+        self._lora_files = LoraFiles(
+            hub_cache(settings.model_dir) / "loras", settings.lora_disk_bytes, settings.loras.file_bytes
+        )
 
     def load(self) -> Loaded:
         """See `Engine.load`."""
         device = _best_device()
         model = load_model(self._settings, device)
         apply_options(model.pipeline, self._settings, device)
-        remember_prompts(model.pipeline)
+        self._adapters = Adapters(
+            model.pipeline,
+            # Fused projections are copies of the ones that a LoRA would be added to, in their place.
+            None if self._settings.fuse_qkv else model.family.loras,
+            self._settings.lora_memory_bytes,
+        )
+        remember_prompts(model.pipeline, lambda: self._adapters.active)
         self._pipeline, self._family = model.pipeline, model.family
         self._scheduler = model.pipeline.scheduler
         self._keywords = keywords(type(model.pipeline))
@@ -55,16 +68,17 @@ class DiffusersEngine:
             self._ignores(),
             commit=model.commit,
             native_side=self._family.native_side,
-            # Fused projections are copies of the ones that a LoRA would be added to, in their place.
-            loras=None if self._settings.fuse_qkv else self._family.loras,
             batches=type(model.pipeline).__name__ in SIDE_BY_SIDE,
+            loras=self._adapters.base,
         )
 
     def fetch(self, loras: Mapping[str, float]) -> tuple[Lora, ...]:
         """See `Engine.fetch`."""
-        if loras:
-            raise GenerationError("this model does not take LoRAs")
-        return ()
+        if loras and self._adapters.base is None:
+            raise GenerationError("this model does not take LoRAs; leave `loras` out")
+        # Nothing comes of a weight of 0, so nothing has to be had for it.
+        wanted = [(repo_id, weight) for repo_id, weight in sorted(loras.items()) if weight]
+        return tuple(Lora(repo_id, weight, self._lora_files.fetch(repo_id)) for repo_id, weight in wanted)
 
     def load_checker(self) -> Checker:
         """See `Engine.load_checker`."""
@@ -74,6 +88,7 @@ class DiffusersEngine:
     def generate(self, batch: Sequence[Work], on_step: OnStep) -> list[Image]:
         """See `Engine.generate`."""
         if self._starved:  # now, and not when it happened: until its error was forgotten nothing of it was free
+            self._adapters.clear()
             give_back()
             self._starved = False
         images = [extend_to_multiple(work.generation.image, self._multiple) for work in batch]
@@ -81,10 +96,14 @@ class DiffusersEngine:
         # A scheduler counts steps and keeps past predictions; its copy starts without any, whatever ran before.
         self._pipeline.scheduler = copy.deepcopy(self._scheduler)
         try:
+            self._adapters.use(batch[0].generation.loras)
             result = self._pipeline(**{name: wanted[name] for name in wanted if name in self._keywords})
         except ValueError as error:
             # How diffusers says that the caller's values do not fit this pipeline.
             raise GenerationError(str(error)) from error
+        except OutOfMemory:  # of a LoRA
+            self._starved = True
+            raise
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -2,7 +2,9 @@
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
@@ -25,6 +27,7 @@ from easel_runtime.answers import EVENTS, JSON, MULTIPART, NSFW, SEED, answer, f
 from easel_runtime.encoding import ENCODERS, encode_png
 from easel_runtime.engine import Generation, Loaded
 from easel_runtime.events import EVENT_SCHEMA, EventStream
+from easel_runtime.fetching import Fetching
 from easel_runtime.generation import resolve
 from easel_runtime.images import decode
 from easel_runtime.settings import Settings
@@ -86,7 +89,8 @@ async def image_to_image(request: Request) -> Response:
         async with read_form(request.headers, request.stream(), FormLimits(body_bytes=settings.body_bytes)) as form:
             _check_model(settings, form.fields)
             generation = await _generation(form, settings, loaded)
-        generation = await while_connected(request, worker.safety.decide(generation))
+            loras = form.fields.loras
+        generation = await while_connected(request, _prepared(generation, loras, request))
         accept = ",".join(request.headers.getlist("accept"))
         kind = form_of(accept, len(generation.seeds), generation.image.size)
         headers = _notes(generation, loaded)
@@ -95,6 +99,14 @@ async def image_to_image(request: Request) -> Response:
         work = worker.generate(generation, encode=ENCODERS.get(kind, encode_png))
         outputs = await while_connected(request, work)
         return answer(outputs, kind, headers, held.pop_all())
+
+
+async def _prepared(generation: Generation, loras: Mapping[str, float], request: Request) -> Generation:
+    """`generation` with all on this machine that it needs besides the model: its LoRAs, and who looks at its images."""
+    fetching: Fetching = request.app.state.fetching
+    worker: Worker = request.app.state.worker
+    generation = replace(generation, loras=await fetching.fetch(loras))
+    return await worker.safety.decide(generation)
 
 
 def _notes(generation: Generation, loaded: Loaded) -> dict[str, str]:

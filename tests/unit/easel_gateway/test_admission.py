@@ -92,6 +92,17 @@ def test_more_images_than_the_model_allows_are_refused() -> None:
     assert problem(caught)["input"] == 3
 
 
+def test_loras_that_the_model_does_not_allow_are_refused() -> None:
+    model = image_model(loras={"allow": ["nerijs/*"]})
+    with form(png(), loras='{"nerijs/pixel-art-xl": 1.2}') as given:
+        assert admit(given, model).fields.loras == {"nerijs/pixel-art-xl": 1.2}
+    with (
+        form(png(), loras='{"other/style": 1}') as given,
+        pytest.raises(BadRequest, match="LoRA other/style: not allowed"),
+    ):
+        admit(given, model)
+
+
 def test_as_many_pixels_as_the_model_allows_are_admitted() -> None:
     with form(png(128, 32)) as given:
         assert admit(given, image_model(parameters={"maxPixels": 4096})).pixels == 4096

@@ -21,12 +21,13 @@ _DEFAULT_SAFETY = (
 )
 
 
-def test_a_model_that_says_nothing_becomes_these_five_variables() -> None:
+def test_a_model_that_says_nothing_becomes_these_variables() -> None:
     assert runtime_environment(image_model(modelId="timbrooks/instruct-pix2pix"), DEFAULT_PROFILE) == {
         "MODEL_ID": "timbrooks/instruct-pix2pix",
         "EASEL_REVISION": "main",
         "EASEL_PARAMETERS": _DEFAULT_PARAMETERS,
         "EASEL_SAFETY": _DEFAULT_SAFETY,
+        "EASEL_LORAS": '{"allow":["*"],"maxPerRequest":4,"maxBytes":"1Gi"}',
         "EASEL_GRACE_SECONDS": "120",
     }
 
@@ -45,6 +46,7 @@ def test_what_model_and_profile_say_arrives() -> None:
         "EASEL_REVISION",
         "EASEL_PARAMETERS",
         "EASEL_SAFETY",
+        "EASEL_LORAS",
         "EASEL_GRACE_SECONDS",
     }
     assert environment["HF_HUB_OFFLINE"] == "1"
@@ -57,7 +59,8 @@ def test_what_model_and_profile_say_arrives() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["MODEL_ID", "EASEL_REVISION", "EASEL_PARAMETERS", "EASEL_SAFETY", "EASEL_GRACE_SECONDS"]
+    "name",
+    ["MODEL_ID", "EASEL_REVISION", "EASEL_PARAMETERS", "EASEL_SAFETY", "EASEL_LORAS", "EASEL_GRACE_SECONDS"],
 )
 def test_a_profile_cannot_override_what_the_model_says(name: str) -> None:
     plain = runtime_environment(image_model(), runtime_profile())

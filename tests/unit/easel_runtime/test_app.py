@@ -189,7 +189,10 @@ async def test_the_openapi_document_lists_the_form(runtime: Runtime) -> None:
     [
         ({"model_id": "easel/other"}, "this runtime serves easel/toy, not easel/other"),
         ({"model_id": "Easel/Toy"}, "this runtime serves easel/toy, not Easel/Toy"),
-        ({"loras": '{"a/b": 1}'}, "this model does not take LoRAs"),
+        (
+            {"loras": '{"../b": 1}'},
+            "LoRA ../b: not a repository of the Hub; send an id such as nerijs/pixel-art-xl, no path or URL",
+        ),
     ],
     ids=["another model", "another case", "LoRAs"],
 )
