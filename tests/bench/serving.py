@@ -1,0 +1,170 @@
+"""Images a second, and what a server does for others meanwhile: C3, C4."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Final
+
+from bench.load import closed, closed_for, pings
+from bench.machine import ROOT
+from bench.measure import Timed, interleaved, median, percentile, ratio
+from bench.processes import Running, running, runtime, server
+from bench.table import Finding, NotMeasured, at_least, at_most, milliseconds, number, per_second
+from bench.tiny import MODEL, SIDE, STEPS, Stage, uploads
+from bench.wire import request
+
+_QUEUE: Final = 64
+"""Room for every caller of a goal that is not about room."""
+_IMAGES: Final = 15
+"""Of one turn, about a second."""
+_ROUNDS: Final = 12
+_CALLERS: Final = {1: 0.96, 4: 0.98, 8: 0.98}
+"""Goal by number of callers."""
+_PINGS: Final = 100
+_PING_PAUSE: Final = 0.01
+_PING_ROUNDS: Final = 6
+_HEALTH: Final = request("/health")
+
+
+@contextmanager
+def litserve(stage: Stage) -> Iterator[Running]:
+    """LitServe with the pipeline of `MODEL`, ready for work."""
+    python = ROOT / ".venv-bench" / "bin" / "python"
+    script = ROOT / "tests" / "bench" / "litserve_server.py"
+    # -P: or else the modules of this folder would be in the way of others by their names.
+    command = [str(python), "-P", str(script), str(stage.snapshot(MODEL)), "{port}"]
+    with server(command, {}, "/health") as started:
+        yield started
+
+
+def throughput(stage: Stage) -> list[Finding]:
+    """Images a second of the server, over those of the bare loop.
+
+    The bare loop calls the same pipeline in a process of its own, picture in and picture out, without files. The
+    server and LitServe get PNG and answer PNG to 1, 4 and 8 callers, each of whom asks again when answered. The three
+    take turns of 15 images on the same core, one thread each, and are stopped (SIGSTOP) while it is not their turn;
+    the callers have the other core. 12 rounds after 1; the median of the rounds' ratios, and of the rates.
+    """
+    with ExitStack() as held:
+        ours = held.enter_context(runtime(MODEL, stage.cache, EASEL_QUEUE=_QUEUE))
+        loop = held.enter_context(_bare(stage))
+        peer = held.enter_context(litserve(stage))
+        sides = (ours, loop, peer)
+        findings: list[Finding] = []
+        for callers, goal in _CALLERS.items():
+            turns: dict[str, Timed] = {
+                "ours": partial(_turn, ours, sides, callers, "/image-to-image"),
+                "bare": partial(_bare_turn, loop, sides),
+                "LitServe": partial(_turn, peer, sides, callers, "/predict"),
+            }
+            found = interleaved(turns, stage.rounds(_ROUNDS), 1)
+            rates = {name: per_second(_IMAGES / median(seconds)) for name, seconds in found.items()}
+            who = "1 caller" if callers == 1 else f"{callers} callers"
+            findings += [
+                Finding(
+                    "C4",
+                    f"images, {who}: server / bare loop",
+                    rates["ours"],
+                    rates["bare"],
+                    ratio(found["bare"], found["ours"]),
+                    at_least(goal),
+                ),
+                Finding(
+                    "C4",
+                    f"images, {who}: LitServe / bare loop",
+                    rates["LitServe"],
+                    rates["bare"],
+                    ratio(found["bare"], found["LitServe"]),
+                ),
+            ]
+        return findings
+
+
+def health(stage: Stage) -> list[Finding]:
+    """p99 of GET /health while 8 callers have images made, over that of the idle server.
+
+    The server has one core, the model included; the callers and the pings have the other. 600 pings on a connection
+    that is kept, 10 ms apart, idle and busy in turns of 100. LitServe's /health besides.
+    """
+    findings = []
+    for name, start, path in (
+        ("server", partial(runtime, MODEL, stage.cache, EASEL_QUEUE=_QUEUE), "/image-to-image"),
+        ("LitServe", partial(litserve, stage), "/predict"),
+    ):
+        with start() as side:
+            found: dict[str, list[float]] = {"idle": [], "busy": []}
+            for _ in range(stage.rounds(_PING_ROUNDS)):
+                found["idle"] += asyncio.run(pings(side.port, _HEALTH, _PINGS, _PING_PAUSE))
+                found["busy"] += asyncio.run(_busy_pings(side.port, path))
+        idle, busy = (percentile(found[state], 0.99) for state in ("idle", "busy"))
+        ours = name == "server"
+        what = f"{name}: p99 of /health, 8 images in work / idle"
+        findings.append(
+            Finding(
+                "C3", what, milliseconds(busy), f"idle {milliseconds(idle)}", busy / idle, at_most(3) if ours else None
+            )
+        )
+        if ours:
+            findings.append(
+                Finding(
+                    "C3",
+                    "the same in ms",
+                    milliseconds(busy),
+                    f"median {milliseconds(median(found['busy']))}",
+                    busy * 1000,
+                    at_most(50),
+                )
+            )
+    return findings
+
+
+async def _busy_pings(port: int, path: str) -> list[float]:
+    expected = _PINGS * _PING_PAUSE * 2
+    callers = asyncio.create_task(closed_for(port, uploads(path=path), 8, expected))
+    await asyncio.sleep(_PING_PAUSE * 10)  # until all eight are in work or wait
+    found = await pings(port, _HEALTH, _PINGS, _PING_PAUSE)
+    callers.cancel()
+    await asyncio.gather(callers, return_exceptions=True)
+    return found
+
+
+@contextmanager
+def _bare(stage: Stage) -> Iterator[Running]:
+    command = [sys.executable, "-m", "bench.bare", MODEL, str(stage.cache), str(SIDE), str(STEPS)]
+    with running(command, stdin=subprocess.PIPE) as started:
+        _say(started, 1)
+        yield started
+
+
+def _say(loop: Running, images: int) -> float:
+    process = loop.process
+    if process.stdin is None or process.stdout is None:
+        raise TypeError("the bare loop is spoken to by pipes")
+    process.stdin.write(f"{images}\n")
+    process.stdin.flush()
+    return float(process.stdout.readline())
+
+
+def _turn(side: Running, sides: tuple[Running, ...], callers: int, path: str) -> float:
+    with _alone(side, sides):
+        load = asyncio.run(closed(side.port, uploads(path=path), callers, _IMAGES))
+    if load.statuses[200] != _IMAGES:
+        raise NotMeasured(f"answers that are no images: {number(_IMAGES)} wanted, {dict(load.statuses)}")
+    return load.seconds
+
+
+def _bare_turn(loop: Running, sides: tuple[Running, ...]) -> float:
+    with _alone(loop, sides):
+        return _say(loop, _IMAGES)
+
+
+@contextmanager
+def _alone(side: Running, sides: tuple[Running, ...]) -> Iterator[None]:
+    with ExitStack() as held:
+        for other in sides:
+            if other is not side:
+                held.enter_context(other.paused())
+        yield
