@@ -18,22 +18,24 @@ BUSY: Final = 0.5
 
 @dataclass(frozen=True)
 class Cores:
-    """Two cores: one for the side that is measured, one for whoever measures it."""
+    """Who may use which cores: the side that is measured, and whoever measures it."""
 
-    measured: int
-    measuring: int
+    measured: frozenset[int]
+    measuring: frozenset[int]
 
 
 @cache
 def cores() -> Cores:
-    """The first core that this process may use, and the last; found once, before anything is pinned."""
+    """By EASEL_BENCH_CORES `one` each (first and last), `halves`, or `all` for both; found before any pinning."""
     allowed = sorted(os.sched_getaffinity(0))
-    return Cores(allowed[0], allowed[-1])
+    shares = {"one": 1, "halves": max(1, len(allowed) // 2), "all": len(allowed)}
+    share = shares[os.environ.get("EASEL_BENCH_CORES", "one")]
+    return Cores(frozenset(allowed[:share]), frozenset(allowed[-share:]))
 
 
-def pin(core: int) -> None:
-    """This process, and those that it starts from now on, use `core` alone."""
-    os.sched_setaffinity(0, {core})
+def pin(chosen: frozenset[int]) -> None:
+    """This process, and those that it starts from now on, use these cores alone."""
+    os.sched_setaffinity(0, chosen)
 
 
 def is_busy() -> bool:
@@ -53,7 +55,7 @@ def facts() -> dict[str, str]:
     litserve = re.search(r"^litserve==(\S+)", lock, re.MULTILINE)
     versions = {name: version(name) for name in _SHOWN}
     return {
-        "processor": f"{processor()}, {os.cpu_count()} cores",
+        "processor": f"{processor()}, {os.cpu_count()} cores; to each side: {len(cores().measured)}",
         "system": f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}",
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items())
         + (f", LitServe {litserve[1]}" if litserve else ""),

@@ -49,6 +49,11 @@ class Running:
         """Return as soon as GET `path` is answered with 200."""
         self._until(lambda: self._connects(path), 0.01)
 
+    def said(self) -> str:
+        """The end of its output."""
+        self.output.seek(0)
+        return self.output.read()[-4000:]
+
     def _connects(self, path: str = "") -> bool:
         with socket.socket() as connection:
             if connection.connect_ex((HOST, self.port)):
@@ -63,8 +68,7 @@ class Running:
         deadline = time.monotonic() + _READY_SECONDS
         while not holds():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                self.output.seek(0)
-                raise NotMeasured(f"{self.process.args!r} did not start:\n{self.output.read()[-4000:]}")
+                raise NotMeasured(f"{self.process.args!r} did not start:\n{self.said()}")
             self._pause(pause)
 
     def _pause(self, seconds: float) -> None:

@@ -1,18 +1,20 @@
 """Images a second, and what a server does for others meanwhile: C3, C4."""
 
 import asyncio
+import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Final
 
-from bench.load import closed, closed_for, pings
+from bench.load import Requests, closed, closed_for, pings
 from bench.machine import ROOT
 from bench.measure import Timed, interleaved, median, percentile, ratio
 from bench.processes import Running, running, runtime, server
-from bench.table import Finding, NotMeasured, at_least, at_most, milliseconds, number, per_second
+from bench.table import Finding, NotMeasured, at_least, at_most, milliseconds, per_second
 from bench.tiny import MODEL, SIDE, STEPS, Stage, uploads
 from bench.wire import request
 
@@ -50,15 +52,15 @@ def throughput(stage: Stage) -> list[Finding]:
     """
     with ExitStack() as held:
         ours = held.enter_context(runtime(MODEL, stage.cache, EASEL_QUEUE=_QUEUE))
-        loop = held.enter_context(_bare(stage))
+        loop = held.enter_context(bare(MODEL, stage.cache, SIDE, num_inference_steps=STEPS))
         peer = held.enter_context(litserve(stage))
         sides = (ours, loop, peer)
         findings: list[Finding] = []
         for callers, goal in _CALLERS.items():
             turns: dict[str, Timed] = {
-                "ours": partial(_turn, ours, sides, callers, "/image-to-image"),
-                "bare": partial(_bare_turn, loop, sides),
-                "LitServe": partial(_turn, peer, sides, callers, "/predict"),
+                "ours": partial(turn, ours, sides, uploads(), callers, _IMAGES),
+                "bare": partial(bare_turn, loop, sides, _IMAGES),
+                "LitServe": partial(turn, peer, sides, uploads(path="/predict"), callers, _IMAGES),
             }
             found = interleaved(turns, stage.rounds(_ROUNDS), 1)
             rates = {name: per_second(_IMAGES / median(seconds)) for name, seconds in found.items()}
@@ -132,37 +134,43 @@ async def _busy_pings(port: int, path: str) -> list[float]:
 
 
 @contextmanager
-def _bare(stage: Stage) -> Iterator[Running]:
-    command = [sys.executable, "-m", "bench.bare", MODEL, str(stage.cache), str(SIDE), str(STEPS)]
+def bare(model_id: str, cache: Path, side: int, **keywords: object) -> Iterator[Running]:
+    """The bare loop, ready: pictures of `side` pixels, and what else the pipeline is told."""
+    command = [sys.executable, "-m", "bench.bare", model_id, str(cache), str(side), json.dumps(keywords)]
     with running(command, stdin=subprocess.PIPE) as started:
-        _say(started, 1)
+        say(started, 1)
         yield started
 
 
-def _say(loop: Running, images: int) -> float:
+def say(loop: Running, calls: int, rows: int = 1) -> float:
+    """Seconds that the bare loop takes for so many calls of so many images each."""
     process = loop.process
     if process.stdin is None or process.stdout is None:
         raise TypeError("the bare loop is spoken to by pipes")
-    process.stdin.write(f"{images}\n")
+    process.stdin.write(f"{calls} {rows}\n")
     process.stdin.flush()
-    return float(process.stdout.readline())
+    if not (line := process.stdout.readline()):
+        raise NotMeasured(f"the bare loop ended: {loop.said()}")
+    return float(line)
 
 
-def _turn(side: Running, sides: tuple[Running, ...], callers: int, path: str) -> float:
+def turn(side: Running, sides: Sequence[Running], requests: Requests, callers: int, images: int) -> float:
+    """Seconds of so many images, while the other sides are stopped."""
     with _alone(side, sides):
-        load = asyncio.run(closed(side.port, uploads(path=path), callers, _IMAGES))
-    if load.statuses[200] != _IMAGES:
-        raise NotMeasured(f"answers that are no images: {number(_IMAGES)} wanted, {dict(load.statuses)}")
+        load = asyncio.run(closed(side.port, requests, callers, images))
+    if load.statuses[200] != images:
+        raise NotMeasured(f"answers that are no images: {images} wanted, {dict(load.statuses)}")
     return load.seconds
 
 
-def _bare_turn(loop: Running, sides: tuple[Running, ...]) -> float:
+def bare_turn(loop: Running, sides: Sequence[Running], images: int) -> float:
+    """The same of the bare loop."""
     with _alone(loop, sides):
-        return _say(loop, _IMAGES)
+        return say(loop, images)
 
 
 @contextmanager
-def _alone(side: Running, sides: tuple[Running, ...]) -> Iterator[None]:
+def _alone(side: Running, sides: Sequence[Running]) -> Iterator[None]:
     with ExitStack() as held:
         for other in sides:
             if other is not side:
