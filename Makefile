@@ -54,7 +54,7 @@ e2e: .venv/ready ## End-to-end on a real cluster, started here; EASEL_E2E_CLUSTE
 
 .PHONY: bench
 bench: .venv/ready .venv-bench/ready ## Speed as ratios to what it is compared with, in minutes; GOALS="C2 C4": some; WRITE=--write: docs/benchmarks.md
-	@PYTHONPATH=tests OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m bench $(WRITE) $(GOALS)
+	@PYTHONPATH=tests $(BIN)/python -m bench $(WRITE) $(GOALS)
 
 .PHONY: bench-gpu
 bench-gpu: .venv/ready ## Speed on a GPU, with random weights of the true architectures; without a GPU it says so
