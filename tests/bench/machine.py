@@ -33,6 +33,11 @@ def cores() -> Cores:
     return Cores(frozenset(allowed[:share]), frozenset(allowed[-share:]))
 
 
+def everywhere() -> frozenset[int]:
+    """The cores of both sides together."""
+    return cores().measured | cores().measuring
+
+
 def pin(chosen: frozenset[int]) -> None:
     """This process, and those that it starts from now on, use these cores alone."""
     os.sched_setaffinity(0, chosen)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+import psutil
+
 from bench.machine import ROOT, cores, pin
 from bench.table import NotMeasured
 from bench.wire import HOST
@@ -40,6 +42,13 @@ class Running:
             yield
         finally:
             os.killpg(self.process.pid, signal.SIGCONT)
+
+    def use(self, chosen: frozenset[int]) -> None:
+        """From now on it and its children use these cores: every thread of theirs."""
+        first = psutil.Process(self.process.pid)
+        for process in (first, *first.children(recursive=True)):
+            for thread in process.threads():
+                os.sched_setaffinity(thread.id, chosen)
 
     def accepts(self) -> None:
         """Return as soon as the port accepts connections."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.load import Requests, closed, closed_for, pings
-from bench.machine import ROOT
+from bench.machine import ROOT, cores, everywhere, pin
 from bench.measure import Timed, interleaved, median, percentile, ratio
 from bench.processes import Running, running, runtime, server
 from bench.table import Finding, NotMeasured, at_least, at_most, milliseconds, per_second
@@ -47,42 +47,40 @@ def throughput(stage: Stage) -> list[Finding]:
 
     The bare loop calls the same pipeline in a process of its own, picture in and picture out, without files. The
     server and LitServe get PNG and answer PNG to 1, 4 and 8 callers, each of whom asks again when answered. The three
-    take turns of 15 images on the same core, one thread each, and are stopped (SIGSTOP) while it is not their turn;
-    the callers have the other core. 12 rounds after 1; the median of the rounds' ratios, and of the rates.
+    take turns of 15 images, torch on one thread, and are stopped (SIGSTOP) while it is not their turn. "One core": they
+    share it and the callers have the other, so that all that is done for a request is time without the model. "Both":
+    everybody has both cores, as where a model has a GPU. 12 rounds after 1; medians of the rounds' ratios and rates.
     """
     with ExitStack() as held:
         ours = held.enter_context(runtime(MODEL, stage.cache, EASEL_QUEUE=_QUEUE))
         loop = held.enter_context(bare(MODEL, stage.cache, SIDE, num_inference_steps=STEPS))
         peer = held.enter_context(litserve(stage))
-        sides = (ours, loop, peer)
-        findings: list[Finding] = []
-        for callers, goal in _CALLERS.items():
-            turns: dict[str, Timed] = {
-                "ours": partial(turn, ours, sides, uploads(), callers, _IMAGES),
-                "bare": partial(bare_turn, loop, sides, _IMAGES),
-                "LitServe": partial(turn, peer, sides, uploads(path="/predict"), callers, _IMAGES),
-            }
-            found = interleaved(turns, stage.rounds(_ROUNDS), 1)
-            rates = {name: per_second(_IMAGES / median(seconds)) for name, seconds in found.items()}
-            who = "1 caller" if callers == 1 else f"{callers} callers"
-            findings += [
-                Finding(
-                    "C4",
-                    f"images, {who}: server / bare loop",
-                    rates["ours"],
-                    rates["bare"],
-                    ratio(found["bare"], found["ours"]),
-                    at_least(goal),
-                ),
-                Finding(
-                    "C4",
-                    f"images, {who}: LitServe / bare loop",
-                    rates["LitServe"],
-                    rates["bare"],
-                    ratio(found["bare"], found["LitServe"]),
-                ),
-            ]
-        return findings
+        findings = _throughput(stage, (ours, loop, peer), "one core")
+        try:
+            pin(everywhere())
+            for side in (ours, loop, peer):
+                side.use(everywhere())
+            return findings + _throughput(stage, (ours, loop, peer), "both")
+        finally:
+            pin(cores().measuring)
+
+
+def _throughput(stage: Stage, sides: tuple[Running, Running, Running], place: str) -> list[Finding]:
+    ours, loop, peer = sides
+    findings: list[Finding] = []
+    for callers, goal in _CALLERS.items():
+        turns: dict[str, Timed] = {
+            "server": partial(turn, ours, sides, uploads(), callers, _IMAGES),
+            "bare": partial(bare_turn, loop, sides, _IMAGES),
+            "LitServe": partial(turn, peer, sides, uploads(path="/predict"), callers, _IMAGES),
+        }
+        found = interleaved(turns, stage.rounds(_ROUNDS), 1)
+        rates = {name: per_second(_IMAGES / median(seconds)) for name, seconds in found.items()}
+        who = "1 caller" if callers == 1 else f"{callers} callers"
+        for name, wanted in (("server", at_least(goal)), ("LitServe", None)):
+            what = f"images, {place}, {who}: {name} / bare loop"
+            findings.append(Finding("C4", what, rates[name], rates["bare"], ratio(found["bare"], found[name]), wanted))
+    return findings
 
 
 def health(stage: Stage) -> list[Finding]:
