@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: .venv/ready ## Serve the demo model on http://127.0.0.1:8080: no GPU, no network
@@ -56,6 +56,14 @@ fuzz: .venv/ready ## Damaged pictures, odd forms and requests made of the OpenAP
 e2e: .venv/ready ## End-to-end on a real cluster, started here; EASEL_E2E_CLUSTER=1: on the one that KUBECONFIG names
 	@PYTHONPATH=tests $(BIN)/python tests/cluster/suite.py $(E2E)
 
+.PHONY: bench
+bench: .venv/ready .venv-bench/ready ## Speed as ratios to what it is compared with, in minutes; GOALS="C2 C4": some; WRITE=--write: docs/benchmarks.md
+	@PYTHONPATH=tests $(BIN)/python -m bench $(WRITE) $(GOALS)
+
+.PHONY: bench-gpu
+bench-gpu: .venv/ready ## Speed on a GPU, with random weights of the true architectures; without a GPU it says so
+	@PYTHONPATH=tests $(BIN)/python -m bench.gpu $(GPU)
+
 .PHONY: cluster
 cluster: .venv/ready ## A shell in a real cluster with Easel's images, gone when it ends
 	@PYTHONPATH=tests $(BIN)/python tests/cluster/suite.py shell
@@ -82,10 +90,11 @@ lock: $(UV) ## Write requirements/*.txt from pyproject.toml: pinned, with hashes
 	done
 	@# The image has what traces need: where it runs, nothing can be added to it.
 	$(LOCK) pyproject.toml --extra runtime --extra telemetry --constraint requirements/dev.txt --output-file requirements/runtime.txt
+	$(LOCK) pyproject.toml --extra runtime --group bench --constraint requirements/dev.txt --output-file requirements/bench.txt
 
 .PHONY: clean
 clean: ## Remove what the other targets made here
-	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench .tools .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(UV): requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Easel needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
@@ -97,4 +106,9 @@ $(UV): requirements/uv.txt
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
 	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv-bench/ready: requirements/bench.txt $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-bench
+	$(UV) pip sync --quiet --python .venv-bench/bin/python --require-hashes requirements/bench.txt
 	@touch $@

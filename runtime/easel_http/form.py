@@ -14,7 +14,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from easel_http.errors import BadRequest, BodyTooLarge, InvalidForm, TimedOut
 from easel_http.fields import ImageToImageFields
-from easel_http.spool import Spool
+from easel_http.spool import MEMORY_BYTES, Spool
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -30,6 +30,8 @@ class FormLimits:
     """Bytes of one text field."""
     parts: int = 40
     """Fields and files."""
+    memory_bytes: int = MEMORY_BYTES
+    """Bytes of the image that stay in memory; what is beyond goes to disk, at the price of a thread for each piece."""
     seconds: float = 120
     """Time for the whole body to arrive."""
 
@@ -59,7 +61,7 @@ async def read_form(
     length = headers.get("content-length", "").lstrip("0")
     if len(length) > len(str(limits.body_bytes)) or int(length or 0) > limits.body_bytes:
         raise _too_large(limits)
-    image = Spool()
+    image = Spool(limits.memory_bytes)
     try:
         try:
             async with asyncio.timeout(limits.seconds):

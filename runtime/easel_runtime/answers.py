@@ -31,6 +31,7 @@ NSFW: Final = "X-Easel-Nsfw"
 
 _SIDES: Final[Mapping[str, int]] = MappingProxyType({"image/webp": 16383, "image/jpeg": 65500})
 """Longest side in pixels that a format can have."""
+_BEGINNING: Final = '{"images":['
 _SLICE: Final = 256 << 10
 _SEND_SECONDS: Final = 60.0
 """Longest time in which a caller takes not even one slice of the answer; its place is needed."""
@@ -43,13 +44,12 @@ def form_of(accept: str, count: int, size: tuple[int, int]) -> str:
 
 
 def contract_json(outputs: Sequence[Output]) -> Iterator[bytes]:
-    """The contract's JSON, a piece per image."""
-    yield b'{"images":['
-    for number, output in enumerate(outputs):
+    """The contract's JSON, a piece per image, of which there is at least one."""
+    for number, output in enumerate(outputs, start=1):
+        head = f'{"," if number > 1 else _BEGINNING}{{"url":"data:{output.file.media_type};base64,'
         rest = json.dumps({"seed": output.seed, "nsfw": output.nsfw}, separators=(",", ":"))[1:]
-        head = f'{"," if number else ""}{{"url":"data:{output.file.media_type};base64,'
-        yield b"".join((head.encode(), base64.b64encode(output.file.data), b'",', rest.encode()))
-    yield b"]}"
+        end = "]}" if number == len(outputs) else ""
+        yield b"".join((head.encode(), base64.b64encode(output.file.data), b'",', rest.encode(), end.encode()))
 
 
 def answer(outputs: Sequence[Output], form: str, headers: Mapping[str, str], held: ExitStack) -> Response:
@@ -57,31 +57,41 @@ def answer(outputs: Sequence[Output], form: str, headers: Mapping[str, str], hel
     if form == MULTIPART:
         boundary = secrets.token_hex(16)
         pieces = _parts(outputs, boundary)
-        return Answer(pieces, f"{MULTIPART}; boundary={boundary}", headers, held)
+        return Answer(pieces, f"{MULTIPART}; boundary={boundary}", headers, held, ready=True)
     if form in ENCODERS:
         (output,) = outputs
-        length = str(len(output.file.data))
-        return Answer(iter([output.file.data]), form, {**headers, **_facts(output), "Content-Length": length}, held)
-    return Answer(contract_json(outputs), JSON, headers, held)
+        facts = {**headers, **_facts(output), "Content-Length": str(len(output.file.data))}
+        return Answer(iter([output.file.data]), form, facts, held, ready=True)
+    return Answer(contract_json(outputs), JSON, headers, held, ready=False)
 
 
 class Answer(Response):
-    """An answer that is made piece by piece, off the event loop, and keeps its caller's place until it is sent."""
+    """An answer that is sent piece by piece and keeps its caller's place until it is sent.
 
-    def __init__(self, pieces: Iterator[bytes], media_type: str, headers: Mapping[str, str], held: ExitStack) -> None:
+    `ready`: the pieces are there already; else each is made off the event loop.
+    """
+
+    def __init__(
+        self, pieces: Iterator[bytes], media_type: str, headers: Mapping[str, str], held: ExitStack, *, ready: bool
+    ) -> None:
         super().__init__(media_type=media_type)
         del self.headers["content-length"]  # of no body at all
         self.headers.update({**headers, "Vary": "Accept"})
         self._pieces = pieces
         self._held = held
+        self._ready = ready
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI's)
         """Send it, unless the caller stops taking it."""
         with self._held, until_refused():
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            while (piece := await asyncio.to_thread(next, self._pieces, None)) is not None:
+            while (piece := await self._next()) is not None:
                 await send_piece(send, piece)
             await send({"type": "http.response.body", "body": b""})
+
+    async def _next(self) -> bytes | None:
+        # A thread costs a small image's answer more than all else that is done for it.
+        return next(self._pieces, None) if self._ready else await asyncio.to_thread(next, self._pieces, None)
 
 
 async def send_piece(send: Send, piece: bytes) -> None:

@@ -66,7 +66,7 @@ def test_modules_say_what_they_are_for_and_have_telling_names(path: Path) -> Non
 
 def test_locks_pin_with_hashes_and_name_no_address() -> None:
     locks = sorted((ROOT / "requirements").glob("*.txt"))
-    assert {lock.stem for lock in locks} == {"dev", "gateway", "local", "operator", "runtime", "uv"}
+    assert {lock.stem for lock in locks} == {"bench", "dev", "gateway", "local", "operator", "runtime", "uv"}
     for lock in locks:
         text = lock.read_text()
         assert "://" not in text

@@ -66,6 +66,8 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         }
     ),
 }
+_IMAGE_BYTES: Final = 8 << 20
+"""Of an upload that stay in memory: no more than its pixels take, which wait in memory for their turn."""
 
 router = APIRouter()
 
@@ -86,7 +88,8 @@ async def image_to_image(request: Request) -> Response:
     with ExitStack() as held:
         # Before the body is read: what cannot be worked on is not worth an upload, and takes no memory.
         loaded = held.enter_context(worker.admit())
-        async with read_form(request.headers, request.stream(), FormLimits(body_bytes=settings.body_bytes)) as form:
+        limits = FormLimits(body_bytes=settings.body_bytes, memory_bytes=_IMAGE_BYTES)
+        async with read_form(request.headers, request.stream(), limits) as form:
             _check_model(settings, form.fields)
             generation = await _generation(form, settings, loaded)
             loras = form.fields.loras

@@ -1,6 +1,7 @@
 """`read_form`: one form in whatever pieces it arrives, everything bounded, every refusal with its name."""
 
 import asyncio
+import os
 import tracemalloc
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -20,6 +21,10 @@ IMAGE = png()
 TEXTS = {"prompt": "a cat, ein Kätzchen", "model_id": "easel/demo", "seed": "7", "loras": '{"a/b": 0.5}', "more": "?"}
 TYPE, BODY = form(TEXTS, IMAGE)
 BOUNDARY = TYPE.partition("boundary=")[2].encode()
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (a Path would be no shorter)
 
 
 @dataclass(frozen=True)
@@ -276,6 +281,14 @@ async def test_what_is_read_after_an_error_is_bounded_too() -> None:
     upload = Upload(b"malformed", *[b"x" * 1000] * 10)
     assert isinstance(await refusal_of(upload, limits=FormLimits(body_bytes=5000)), BodyTooLarge)
     assert not upload.read_to_its_end
+
+
+@pytest.mark.parametrize(("more", "on_disk"), [(0, False), (-1, True)])
+async def test_as_much_of_an_image_stays_in_memory_as_the_limits_say(more: int, *, on_disk: bool) -> None:
+    before = open_files()
+    limits = FormLimits(memory_bytes=len(IMAGE) + more)
+    async with read_form({"content-type": TYPE}, aiter(Upload(BODY)), limits):
+        assert (open_files() > before) is on_disk
 
 
 async def test_a_large_image_stays_out_of_memory() -> None:

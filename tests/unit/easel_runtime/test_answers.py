@@ -2,15 +2,21 @@
 
 import asyncio
 import io
+import json
 import os
 import socket
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
+from starlette.types import Message
 
 from easel_runtime import answers
+from easel_runtime.encoding import Encoded
+from easel_runtime.finishing import Output
 from support.engines import ToyEngine
 from support.in_process import TEXTS, running, until_in_step
 from support.pictures import encoded, form, png
@@ -30,6 +36,39 @@ async def test_who_accepts_a_picture_gets_a_picture(kind: str) -> None:
     image = opened(answer.content)
     assert (str(image.format).lower(), image.size) == (kind, (30, 20))
     assert (answer.headers["x-easel-seed"], answer.headers["x-easel-nsfw"]) == ("7", "false")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_contracts_json_has_a_piece_for_each_picture(count: int) -> None:
+    outputs = [Output(seed, nsfw=seed == 1, file=Encoded(bytes([seed]))) for seed in range(count)]
+    pieces = list(answers.contract_json(outputs))
+    assert len(pieces) == count
+    assert json.loads(b"".join(pieces)) == {
+        "images": [
+            {"url": f"data:image/png;base64,{data}", "seed": seed, "nsfw": seed == 1}
+            for seed, data in enumerate(["AA==", "AQ==", "Ag=="][:count])
+        ]
+    }
+
+
+@pytest.mark.parametrize("ready", [True, False])
+async def test_only_what_is_still_to_be_made_is_made_on_a_thread(*, ready: bool) -> None:
+    threads = set()
+    bodies: list[bytes] = []
+
+    def pieces() -> Iterator[bytes]:
+        threads.add(threading.get_ident())
+        yield b"a picture"
+
+    async def send(message: Message) -> None:
+        bodies.append(message.get("body", b""))
+
+    async def receive() -> Message:
+        raise AssertionError("nothing is waited for")
+
+    await answers.Answer(pieces(), "image/png", {}, ExitStack(), ready=ready)({"type": "http"}, receive, send)
+    assert b"".join(bodies) == b"a picture"
+    assert (threads == {threading.get_ident()}) is ready
 
 
 async def test_several_pictures_come_as_the_contract_has_them() -> None:

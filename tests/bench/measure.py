@@ -1,0 +1,52 @@
+"""Taking turns, and what many measurements amount to."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+Timed = Callable[[], float]
+"""Does something once; the number that counts, usually its seconds."""
+
+
+def timed(work: Callable[[], object]) -> Timed:
+    """`work`, with its seconds as the result."""
+
+    def once() -> float:
+        began = time.perf_counter()
+        work()
+        return time.perf_counter() - began
+
+    return once
+
+
+def interleaved(sides: Mapping[str, Timed], rounds: int, warm_up: int) -> dict[str, list[float]]:
+    """What each side measured in `rounds` rounds; all take their turn in each, a different one first each time.
+
+    What slows the machine down for a while slows down all of them. The first `warm_up` rounds do not count.
+    """
+    names = list(sides)
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(warm_up + rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            value = sides[name]()
+            if number >= warm_up:
+                found[name].append(value)
+    return found
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle one."""
+    return statistics.median(values)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The least of `values` that `share` of them do not exceed; 0.99: p99."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the ratios of measurements that were made in turn, side by side."""
+    return median([one / other for one, other in zip(ours, theirs, strict=True)])
