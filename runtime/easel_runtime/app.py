@@ -15,6 +15,7 @@ from easel_runtime.document import DocumentedApp
 from easel_runtime.engine import Engine
 from easel_runtime.fetching import Fetching
 from easel_runtime.hardware import Hardware
+from easel_runtime.images import DECODERS
 from easel_runtime.metrics import Metrics
 from easel_runtime.middleware import Requests, StrictStatuses
 from easel_runtime.progress import Download, hub_cache
@@ -61,6 +62,7 @@ def create_app(
     app.state.settings = settings
     app.state.worker = worker
     app.state.fetching = fetching
+    app.state.decoding = asyncio.Semaphore(DECODERS)
     app.state.hardware = gpus
     app.state.metrics = metrics
     for router in (images.router, health.router, hardware.router):

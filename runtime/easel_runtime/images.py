@@ -5,12 +5,15 @@ a few pixels (8 for Stable Diffusion), so the picture is extended at its right a
 column and row, and the result is cut back.
 """
 
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from PIL import Image, ImageOps
 
 from easel_http.errors import BadRequest
 from easel_http.picture import eight_bits, open_picture
+
+DECODERS: Final = 2
+"""Pictures that are decoded side by side: a file may take ten times the memory of its picture meanwhile."""
 
 
 def decode(file: BinaryIO, max_pixels: int) -> Image.Image:

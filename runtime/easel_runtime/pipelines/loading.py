@@ -24,6 +24,8 @@ from easel_runtime.pipelines.weights import INDEX, VARIANT, is_half, needed
 from easel_runtime.settings import Settings
 
 _log = logging.getLogger(__name__)
+# They say what of a prompt was cut off, and prompts are the callers' own.
+logging.getLogger("diffusers.pipelines").setLevel(logging.ERROR)
 
 BUILDING: Final = threading.Lock()
 """Held while modules are built beside other work. Meanwhile accelerate, peft and transformers replace functions of

@@ -91,7 +91,8 @@ async def image_to_image(request: Request) -> Response:
         limits = FormLimits(body_bytes=settings.body_bytes, memory_bytes=_IMAGE_BYTES)
         async with read_form(request.headers, request.stream(), limits) as form:
             _check_model(settings, form.fields)
-            generation = await _generation(form, settings, loaded)
+            async with request.app.state.decoding:
+                generation = await _generation(form, settings, loaded)
             loras = form.fields.loras
         generation = await while_connected(request, _prepared(generation, loras, request))
         accept = ",".join(request.headers.getlist("accept"))

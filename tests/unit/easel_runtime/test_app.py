@@ -7,14 +7,16 @@ import email.message
 import email.policy
 import io
 import re
+import threading
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from httpx2 import Response
 from PIL import Image
 
 from easel_http.fields import form_schema
+from easel_runtime.images import decode
 from support.engines import ToyEngine
 from support.in_process import PNG, TEXTS, Runtime, running, until_in_step
 from support.pictures import form, png
@@ -337,6 +339,27 @@ async def test_a_full_queue_is_said_with_the_time_to_wait_and_before_the_body_is
         assert read == []
         runtime.engine.may_step.set()
         assert (await working).status_code == 200
+
+
+async def test_no_more_than_two_pictures_are_decoded_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    may_decode, decoding = threading.Event(), threading.Semaphore(0)
+
+    def slow(file: BinaryIO, max_pixels: int) -> Image.Image:
+        decoding.release()
+        assert may_decode.wait(30)
+        return decode(file, max_pixels)
+
+    monkeypatch.setattr("easel_runtime.routes.images.decode", slow)
+    async with running() as runtime:
+        callers = [asyncio.create_task(runtime.post()) for _ in range(4)]
+        for _ in range(2):
+            assert await asyncio.to_thread(decoding.acquire, timeout=30)
+        await runtime.until_in_flight(4)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not decoding.acquire(blocking=False)
+        may_decode.set()
+        assert {answer.status_code for answer in await asyncio.gather(*callers)} == {200}
 
 
 async def test_a_request_that_takes_too_long_is_said_so() -> None:

@@ -1,6 +1,7 @@
 """`DiffusersEngine` on real diffusers pipelines of toy size: what comes out, what stops it, what cannot be loaded."""
 
 import json
+import logging
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,6 +129,17 @@ def test_a_parameter_changes_the_result_unless_the_model_says_that_it_ignores_it
 @pytest.mark.parametrize("prompt", ["", "ein Kätzchen 🐈", "a cat " * 200], ids=["blank", "not ASCII", "long"])
 def test_any_prompt_is_worked_with(engine: "DiffusersEngine", prompt: str) -> None:
     assert made(engine, prompt=prompt)
+
+
+@every_model
+def test_no_word_of_a_prompt_gets_into_the_log(engine: "DiffusersEngine", caplog: pytest.LogCaptureFixture) -> None:
+    library = logging.getLogger("diffusers")  # which has a handler of its own
+    library.addHandler(caplog.handler)
+    try:
+        assert made(engine, prompt="secret " * 200)
+    finally:
+        library.removeHandler(caplog.handler)
+    assert "secret" not in caplog.text
 
 
 # Steps --------------------------------------------------------------------------------------------------------------
