@@ -48,6 +48,8 @@ class Finding:
     measured: float
     wanted: Bound | None = None
     """None: measured for comparison, or of a peer; nothing is wanted of it."""
+    spread: tuple[float, float] | None = None
+    """Between which two numbers `measured` would be nine times in ten."""
 
     @property
     def verdict(self) -> str:
@@ -82,6 +84,8 @@ def per_second(rate: float) -> str:
 def _cells(finding: Finding) -> tuple[str, ...]:
     wanted = "" if finding.wanted is None else str(finding.wanted)
     measured = number(finding.measured)
+    if finding.spread is not None:
+        measured += f" ({' to '.join(map(number, finding.spread))})"
     return (finding.goal, finding.what, finding.ours, finding.theirs, measured, wanted, finding.verdict)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from bench.exactness import difference
 from bench.load import Load
-from bench.measure import interleaved, median, percentile, ratio
+from bench.measure import interleaved, median, percentile, ratio, spread
 from bench.tiny import noisy, pixels, uploads
 from bench.wire import Answer
 from support.pictures import encoded
@@ -59,3 +59,9 @@ def test_a_difference_is_the_largest_of_any_colour() -> None:
     assert difference(encoded(picture), encoded(picture)) == 0
     assert difference(encoded(picture), encoded(other)) == 2
     assert len(set(pixels(encoded(picture)))) > 100, "a picture with something in it"
+
+
+def test_the_spread_of_a_median_is_narrow_where_most_values_are_alike() -> None:
+    assert spread([1.0] * 9 + [50.0]) == (1, 1)
+    low, high = spread([float(value) for value in range(101)])
+    assert 35 < low < 50 < high < 65

@@ -39,6 +39,11 @@ def test_each_row_has_a_verdict_unless_nothing_is_wanted() -> None:
     assert "| C4 | images | 9/s | 10/s | 0.9 | ≥ 0.98 | missed |" in markdown([MISSED])
 
 
+def test_a_spread_stands_beside_what_was_measured() -> None:
+    found = Finding("C4", "images", "9/s", "10/s", 0.9, at_least(0.98), (0.87, 0.934))
+    assert "| 0.9 (0.87 to 0.934) | ≥ 0.98 | missed |" in markdown([found])
+
+
 def test_the_page_says_how_each_goal_was_measured_and_what_was_missed() -> None:
     def goal() -> None:
         """Both sides,
