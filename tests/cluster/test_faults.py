@@ -1,9 +1,7 @@
 """What dies, is away, or is made again: the models end where they ought to."""
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -24,33 +22,26 @@ def fleet(easel: Release, namespace: Namespace, simulated_gpus: str) -> Iterator
     found.clear()
 
 
-def _scale_up(fleet: Fleet, meanwhile: Callable[[], object]) -> dict[str, Any]:
-    """What eight models come to that are asked for at once, if `meanwhile` happens when the first is scaled."""
+def _scale_up(fleet: Fleet, ask: Callable[[Callable[[], None]], None]) -> dict[str, Any]:
+    """What eight models come to of which four are asked for, and then, by `ask`, all."""
     names = [f"many-{number}" for number in range(8)]
     fleet.apply(*map(fleet.model, names))
     fleet.wait_ready()
-    output = r"--output=jsonpath={.spec.replicas}{'\n'}"
-    watch = ["kubectl", f"--namespace={fleet.namespace}", "get", "deployments", "--watch", output]
-    with subprocess.Popen(watch, stdout=subprocess.PIPE, text=True) as deployments, ThreadPoolExecutor() as pool:
-        assert deployments.stdout is not None
-        assert [deployments.stdout.readline() for _ in names] == ["0\n"] * len(names)
-        asked = pool.submit(fleet.ask, *names)
-        assert "2\n" in deployments.stdout
-        meanwhile()
-        deployments.kill()
-        asked.result()
+    fleet.ask(*names[:4])
+    fleet.wait_for(2, *names[:4])
+    ask(lambda: fleet.ask(*names))
     fleet.wait_for(2, *names)
     return fleet.state()
 
 
 def test_an_operator_killed_in_the_middle_of_a_scale_up_ends_where_it_would_have_ended(fleet: Fleet) -> None:
-    def kill() -> None:
-        operator_process.kill()
+    def die(ask: Callable[[], None]) -> None:
+        operator_process.kill(ask)
         assert {one["spec"]["replicas"] for one in fleet.namespace.list("deployments")} == {0, 2}, "not in the middle"
 
-    killed = _scale_up(fleet, kill)
+    killed = _scale_up(fleet, die)
     fleet.clear()
-    assert killed == _scale_up(fleet, lambda: None)
+    assert killed == _scale_up(fleet, lambda ask: ask())
 
 
 def test_while_the_operator_is_away_models_serve_and_what_was_missed_is_caught_up(

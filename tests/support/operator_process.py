@@ -1,6 +1,6 @@
 """The operator's process in the test bed, for what only a dying or a sleeping one shows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psutil
@@ -11,10 +11,17 @@ _COMMAND = ["-m", "easel_operator"]
 _DEPLOYMENT = "deployment/easel-operator"
 
 
-def kill() -> None:
-    """SIGKILL, as by the kernel that is out of memory; the kubelet starts it again."""
+def kill(last: Callable[[], None] = lambda: None) -> None:
+    """SIGKILL, as by the kernel that is out of memory; the kubelet starts it again.
+
+    What `last` does happens before it and is the last thing that reaches the process, which has no time for it.
+    """
     process = _find()
-    process.kill()
+    process.suspend()
+    try:
+        last()
+    finally:
+        process.kill()
     eventually(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
 
 
