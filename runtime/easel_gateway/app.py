@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 from easel_crds import __version__
 from easel_gateway import upstream
 from easel_gateway.directory import Directory
+from easel_gateway.intake import Intake
 from easel_gateway.results import ResultStore
 from easel_gateway.routes import health, livepeer, models
 from easel_gateway.serving import Serving
@@ -32,7 +33,7 @@ def create_app(settings: Settings, directory: Directory, results: ResultStore) -
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with upstream.new_session(settings.work_seconds) as session:
-            app.state.serving = Serving(waiting, session, results)
+            app.state.intake = Intake(settings, directory, Serving(waiting, session, results))
             sweeping = asyncio.create_task(_sweep_regularly(results, settings.result_seconds))
             yield
             sweeping.cancel()

@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     """Most requests that wait for a model at one time; one more is refused with 429."""
     held_bytes: Annotated[int, Field(ge=0)] = 1 << 30
     """Most bytes of their bodies together."""
+    spare_bytes: Annotated[int, Field(ge=0)] = 1 << 30
+    """Bytes that uploads leave free on the disk for temporary files; beyond that they are refused with 503."""
     held_seconds: Annotated[float, Field(gt=0)] = 600
     """Longest wait for a model; beyond it the answer is 503 with Retry-After."""
     work_seconds: Annotated[float, Field(gt=0)] = 600

@@ -14,8 +14,11 @@ def new_id() -> str:
 class ResultStore(Protocol):
     """Keeps images for a limited time under names that cannot be guessed."""
 
-    async def put(self, request_id: str, data: AsyncIterator[bytes]) -> str:
+    async def put(self, request_id: str, data: bytes | AsyncIterator[bytes]) -> str:
         """Store one image of a request; returns its path below `/stream/`: `<id>/<id>.png`."""
+
+    async def drop(self, request_id: str) -> None:
+        """Drop all images of a request."""
 
     def find(self, request_id: str, image_id: str) -> Path | None:
         """The file of an image, if it is still there."""
