@@ -142,8 +142,10 @@ class Intake:
 
     def url(self, request: Request, path: str) -> str:
         """Where the caller fetches the result that is stored under `path`."""
-        base = self.settings.public_url or str(request.base_url)
-        return f"{base.rstrip('/')}/stream/{path}"
+        base = self.settings.public_url.rstrip("/")
+        if not base and (host := request.headers.get("host")):
+            base = f"{request.scope['scheme']}://{host}"
+        return f"{base or str(request.base_url).rstrip('/')}/stream/{path}"
 
     @asynccontextmanager
     async def _opened(self, content: Content) -> AsyncIterator[Upload]:

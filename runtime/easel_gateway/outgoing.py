@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final
 
@@ -10,6 +9,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
 from easel_gateway.admission import Job
+from easel_gateway.ids import new_id
 from easel_http.fields import OWN_FIELDS
 from easel_http.spool import Spool
 
@@ -53,7 +53,7 @@ class Arrived(Outgoing):
     """The form of a job that is known, its image complete."""
 
     def __init__(self, job: Job) -> None:
-        super().__init__(job.model_id, job.image, secrets.token_hex(16))
+        super().__init__(job.model_id, job.image, new_id())
         self._job = job
         self._head, self._tail = self._before_image(), self._after_image(job)
         length = len(self._head) + job.image.size + len(self._tail)
@@ -79,7 +79,7 @@ class Arriving(Outgoing):
     """The form while its image is still arriving: sent as it comes, and ended once `admitting` says that it may."""
 
     def __init__(self, model_id: str, image: Spool, admitting: asyncio.Task[Job]) -> None:
-        super().__init__(model_id, image, secrets.token_hex(16))
+        super().__init__(model_id, image, new_id())
         self._admitting = admitting
 
     async def job(self) -> Job:

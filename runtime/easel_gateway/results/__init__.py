@@ -1,14 +1,10 @@
 """Where results are kept until callers have fetched them. A store is a new module here and one line at start-up."""
 
-import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
 
-
-def new_id() -> str:
-    """128 random bits: whoever was not told an address does not find it."""
-    return secrets.token_hex(16)
+from easel_gateway.ids import new_id as new_id
 
 
 class ResultStore(Protocol):

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse
 
 from easel_gateway.intake import Intake
+from easel_gateway.routes import StreamRoute
 from easel_gateway.settings import Settings
 from easel_http.errors import (
     BadRequest,
@@ -21,7 +22,7 @@ from easel_http.errors import (
 from easel_http.fields import form_schema
 from easel_http.openapi import ImageResponse, errors
 
-router = APIRouter()
+router = APIRouter(route_class=StreamRoute)
 
 
 _ERRORS = errors(
@@ -63,10 +64,12 @@ async def image_to_image(request: Request) -> JSONResponse:
 
 @router.head("/stream/{request_id}/{image_id}.png", include_in_schema=False)
 @router.get("/stream/{request_id}/{image_id}.png", tags=["generate"], response_class=FileResponse)
-async def stream(request: Request, request_id: str, image_id: str) -> FileResponse:
+async def stream(request: Request) -> FileResponse:
     """One image of an earlier answer."""
     intake: Intake = request.app.state.intake
-    path = await asyncio.to_thread(intake.serving.results.find, request_id, image_id)
+    path = await asyncio.to_thread(
+        intake.serving.results.find, request.path_params["request_id"], request.path_params["image_id"]
+    )
     if path is None:
         raise NotFound("there is no such image, or it has expired")
     settings: Settings = request.app.state.settings
