@@ -25,6 +25,8 @@ from easel_http.form import Form, FormReader
 from easel_http.parts import SEED, FormLimits, Names
 from easel_http.spool import Spool
 
+_STREAM_BYTES: Final = 2 << 20
+"""Bytes of an image that stay in memory while it is on its way to a runtime that takes it: there are few of these."""
 _STREAM_SECONDS: Final = 2.0
 """Longest time that a runtime waits for the rest of an upload; a slower one is kept here until it is whole."""
 
@@ -169,16 +171,22 @@ class Intake:
         """The job of a request whose image goes to `endpoint` while it arrives; the answer, unless it took nothing."""
         with ExitStack() as place:
             place.callback(self.serving.waiting.release, model_id, endpoint)
+            image = upload.content.image
+            kept, image.memory_bytes = image.memory_bytes, _STREAM_BYTES
             admitting = asyncio.create_task(self.accepted(upload))
-            outgoing = Arriving(model_id, upload.content.image, admitting)
+            outgoing = Arriving(model_id, image, admitting)
             sending = asyncio.create_task(self.serving.attempt(endpoint, outgoing))
             try:
                 await asyncio.wait((admitting, sending), timeout=_STREAM_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 if not admitting.done():  # it has refused, or the upload is so slow that others should have the place
                     await _ended(sending)
                     place.close()
+                    image.memory_bytes = kept
                 job = await admitting
-                return job, await while_connected(request, self._finished(job, sending))
+                answer = await while_connected(request, self._finished(job, sending))
+                if answer is None:
+                    await image.shrink(kept)
+                return job, answer
             finally:
                 await _ended(admitting, sending)
 

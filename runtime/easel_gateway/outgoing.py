@@ -64,7 +64,7 @@ class Arrived(Outgoing):
 
     def payload(self) -> aiohttp.Payload | AsyncIterator[bytes]:
         if self._image.in_memory and self._image.size <= _IN_ONE_PIECE:
-            return _Whole(self, b"".join((self._head, self._image.beginning(), self._tail)))
+            return _Whole(self, b"".join((self._head, self._image.whole(), self._tail)))
         return self._pieces()
 
     async def _pieces(self) -> AsyncIterator[bytes]:

@@ -85,8 +85,15 @@ class FormReader:
         await self._in_time(to_the_end=True)
 
     async def read_beginning(self) -> None:
-        """Read to the end of the form, or until its image is too large to stay in memory; then go on with `read`."""
-        await self._in_time(to_the_end=False)
+        """Read to the end of the form, or until its image is too large to stay in memory; then go on with `read`.
+
+        Until then nothing goes to disk.
+        """
+        self.image.memory_bytes = self._limits.body_bytes
+        try:
+            await self._in_time(to_the_end=False)
+        finally:
+            self.image.memory_bytes = self._limits.memory_bytes
 
     def so_far(self, name: str) -> str:
         """The text of the field that we call `name`, as far as it has arrived: whole once the image has begun."""
@@ -134,7 +141,7 @@ class FormReader:
             parser = self._parser = self._parser or MultipartParser(self._boundary, self._parts.callbacks())
             async for chunk in self._stream:
                 await self._take(chunk, parser)
-                if not to_the_end and not self.image.in_memory:
+                if not to_the_end and self.image.size > self._limits.memory_bytes:
                     return
         except FormParserError as error:
             await self._discard()

@@ -33,7 +33,8 @@ class Spool:
 
     def __init__(self, memory_bytes: int = MEMORY_BYTES, spare_bytes: int = 0) -> None:
         self.size = 0
-        self._memory_bytes = memory_bytes
+        self.memory_bytes = memory_bytes
+        """Bytes that stay in memory; may be changed at any time, and counts from the next one that is written."""
         self._spare_bytes = spare_bytes
         self._chunks: list[bytes] = []
         """What is not on disk: everything while it is few, else what was written last."""
@@ -61,7 +62,17 @@ class Spool:
             self._chunks.append(data[start : start + _CHUNK] if len(data) > _CHUNK else data)
         self.size += len(data)
         self._wake()
-        if self.size > self._memory_bytes and (self._file is None or self.size - self._on_disk >= _CHUNK):
+        if self.size > self.memory_bytes and (self._file is None or self.size - self._on_disk >= _CHUNK):
+            await self._flush()
+
+    async def shrink(self, memory_bytes: int) -> None:
+        """From now on no more than `memory_bytes` stay in memory.
+
+        Raises:
+            OSError: as `write`.
+        """
+        self.memory_bytes = memory_bytes
+        if self.size > memory_bytes and self._chunks:
             await self._flush()
 
     async def finish(self) -> None:
@@ -97,15 +108,22 @@ class Spool:
     def rewound(self) -> BinaryIO:
         """The bytes as a file at its start, for a decoder on another thread; only after `finish`, or in memory."""
         if self._file is None:
-            return io.BytesIO(b"".join(self._chunks))
+            return io.BytesIO(self.whole())
         self._file.seek(0)
         return self._file
 
+    def whole(self) -> bytes:
+        """Everything that was written; only while it is in memory."""
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+
     def beginning(self) -> bytes:
-        """The first bytes: all that were written while they are in memory, else the first 64 KiB."""
+        """The first bytes, up to 64 KiB or a little more; wherever the rest is."""
         if self._on_disk:
             return self._head
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        size = count = 0
+        while count < len(self._chunks) and size < _HEAD:
+            size, count = size + len(self._chunks[count]), count + 1
+        return self._chunks[0] if count == 1 else b"".join(self._chunks[:count])
 
     def forget_beginning(self) -> None:
         """Nobody wants to know any more what this is: of what is on disk, nothing is kept in memory."""
