@@ -357,6 +357,59 @@ async def test_the_end_of_a_request_is_reported_even_if_the_next_takes_its_place
     assert [demand for _, demand in house.directory.reports] == [Demand(1, 1), Demand(2, 0)]
 
 
+async def test_one_cold_model_cannot_use_up_the_room(house_of: HouseOf) -> None:
+    house = house_of(MemoryDirectory(entry(), entry(name="other"), entry(name="third")), held_requests=16)
+    crowd = [await house.call() for _ in range(16)]
+    assert [caller.task.done() for caller in crowd] == [False] * 12 + [True] * 4
+    refusal = await crowd[-1].refusal()
+    assert isinstance(refusal, Busy)
+    assert "12 requests are waiting for easel/demo already" in refusal.msg
+    others = [await house.call("easel/other") for _ in range(4)]
+    assert [caller.task.done() for caller in others] == [False] * 3 + [True]
+    assert not (await house.call("easel/third")).task.done()
+
+
+async def test_who_has_the_loras_comes_first_as_long_as_it_has_room(house_of: HouseOf) -> None:
+    house = house_of(MemoryDirectory(entry(A, B)))
+    async with house.room.endpoint(MODEL_ID, 1, {"a/style": 1.0}) as first:
+        pass
+    busy = await house.call()
+    assert busy.at == first.name
+    async with house.room.endpoint(MODEL_ID, 1, {"a/style": 0.5}) as second:
+        assert second == first, "the other is idle, but would have to load it"
+        async with house.room.endpoint(MODEL_ID, 1, {"a/style": 0.5}) as third:
+            assert third != first, "it has no room"
+
+
+async def test_an_endpoint_that_fails_again_and_again_is_avoided_for_longer(house_of: HouseOf) -> None:
+    balancer = balancing.Balancer()
+    endpoint = Endpoint("demo-1", A)
+    assert [balancer.avoid(endpoint, failed=True) for _ in range(6)] == [1, 2, 4, 8, 10, 10]
+    assert balancer.choose([endpoint]) is None
+    for _ in range(6):
+        balancer.forgive(endpoint)
+    assert balancer.choose([endpoint]) == endpoint
+    balancer.worked(endpoint)
+    assert balancer.avoid(endpoint, failed=True) == 1
+    assert balancer.avoid(endpoint, failed=False) == 1, "it said itself that it is busy"
+
+
+async def test_an_endpoint_that_is_gone_is_forgotten(house_of: HouseOf) -> None:
+    balancer = balancing.Balancer()
+    for number in range(100):
+        balancer.avoid(Endpoint(f"demo-{number}", A), failed=True)
+    balancer.retain([Endpoint("demo-1", A)])
+    assert len(balancer._loads) == 1
+
+
+async def test_the_forecast_of_a_busy_model_is_the_work_ahead(house_of: HouseOf) -> None:
+    house = house_of(MemoryDirectory(entry(A)))
+    house.room.worked(MODEL_ID, Endpoint("demo-1", A), 5.0)
+    for _ in range(4):
+        await house.call()
+    assert house.room.forecast(MODEL_ID) == 25
+
+
 class Interleavings(RuleBasedStateMachine):
     """Callers come, finish and hang up while endpoints come and go, in any order."""
 

@@ -1,5 +1,6 @@
 """`Spool`: what was written comes back, whether it stayed in memory or went to disk."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easel_http.spool import Spool
+from easel_http.spool import Spool, SpoolFull
 
 
 @pytest.fixture
@@ -93,3 +94,61 @@ async def test_a_reader_that_is_abandoned_does_not_disturb_another(memory_bytes:
     assert await content(spool) == whole
     assert start + b"".join([data async for data in second]) == whole
     spool.close()
+
+
+@pytest.mark.parametrize("memory_bytes", [1 << 20, 0], ids=["in memory", "on disk"])
+async def test_a_reader_follows_the_writer(memory_bytes: int) -> None:
+    spool = Spool(memory_bytes)
+    reading = asyncio.create_task(content_as_it_comes(spool))
+    pieces = [bytes([number]) * 100_000 for number in range(9)]
+    for piece in pieces:
+        await spool.write(piece)
+        await asyncio.sleep(0)
+    assert not reading.done()
+    await spool.finish()
+    assert await reading == b"".join(pieces)
+    spool.close()
+
+
+async def content_as_it_comes(spool: Spool) -> bytes:
+    return b"".join([data async for data in spool.chunks()])
+
+
+async def test_what_was_let_into_memory_can_be_sent_to_disk_after_all(spool: Spool) -> None:
+    spool.memory_bytes = 1000
+    await spool.write(b"x" * 500)
+    assert spool.in_memory
+    await spool.shrink(10)
+    assert not spool.in_memory
+    assert await content(spool) == b"x" * 500
+
+
+@pytest.mark.parametrize("memory_bytes", [1 << 20, 0], ids=["in memory", "on disk"])
+async def test_the_beginning_is_known_wherever_the_rest_is(memory_bytes: int) -> None:
+    spool = Spool(memory_bytes)
+    whole = bytes(range(256)) * 2000
+    await spool.write(whole)
+    assert spool.beginning() == whole[: len(spool.beginning())]
+    assert len(spool.beginning()) >= 1 << 16
+    spool.close()
+
+
+async def test_a_disk_without_room_to_spare_is_not_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    spool = Spool(memory_bytes=10, spare_bytes=1 << 60)
+    await spool.write(b"x" * 10)
+    with pytest.raises(SpoolFull, match="too little room"):
+        await spool.write(b"y")
+    spool.close()
+
+
+async def test_a_spool_that_is_closed_while_it_is_written_leaves_nothing_open() -> None:
+    before = open_files()
+    spool = Spool(memory_bytes=0)
+    writing = asyncio.create_task(spool.write(b"x" * 10_000_000))
+    await asyncio.sleep(0)
+    writing.cancel()
+    spool.close()
+    await asyncio.gather(writing, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert open_files() == before
