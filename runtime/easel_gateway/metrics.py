@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from easel_crds import __version__
 from easel_gateway.outcomes import Outcome
+from easel_http.errors import ApiError
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a line more for each counter, which nobody reads
 _SECONDS: Final = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -80,14 +81,20 @@ class Metrics:
         return await asyncio.to_thread(encode, self.registry), content_type
 
     def _model(self, model: str) -> "_OfModel":
-        known = model if model in self._models() else UNKNOWN
-        if (series := self._of.get(known)) is None:
-            series = self._of[known] = _OfModel(known, self._families)
+        if (series := self._of.get(model)) is None:
+            known = model if model in self._existing() else UNKNOWN
+            series = self._of[known] = self._of.get(known) or _OfModel(known, self._families)
         return series
 
+    def _existing(self) -> Mapping[str, object]:
+        try:
+            return self._models()
+        except ApiError:  # it is not known yet
+            return self._of
+
     def _drop_removed(self) -> None:
-        models = self._models()
-        for model in [model for model in self._of if model and model not in models]:
+        models = self._existing()
+        for model in [model for model in self._of if model != UNKNOWN and model not in models]:
             self._of.pop(model).drop(self._families)
 
 
