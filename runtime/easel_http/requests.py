@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -79,7 +78,7 @@ class Requests:
             nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_HEADER] = request_id
+                message["headers"] = [*message.get("headers", ()), (_HEADER, request_id.encode())]
             sent += len(message.get("body", b""))
             await send(message)
 
