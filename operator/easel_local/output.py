@@ -49,7 +49,7 @@ def logging_to(console: Console) -> Iterator[None]:
     enqueue = _Enqueue(lines)
     logging.root.addHandler(enqueue)
     logging.root.setLevel(logging.INFO)
-    for library in ("uvicorn", "watchfiles"):
+    for library in ("uvicorn", "watchfiles", "easel_gateway.access"):
         logging.getLogger(library).setLevel(logging.WARNING)
     listener = _Listener(lines, target)
     listener.start()

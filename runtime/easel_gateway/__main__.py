@@ -18,6 +18,7 @@ from easel_gateway.cluster.mirror import Mirror
 from easel_gateway.results.folder import FolderStore
 from easel_gateway.server import allow_many_connections, listen, new_server, on_signals, run, until_told_to_stop
 from easel_gateway.settings import Pod, ServerSettings
+from easel_http import logs
 from easel_kube.client import ApiError, connected
 from easel_kube.kinds import ENDPOINT_SLICES, IMAGE_MODELS
 
@@ -32,10 +33,7 @@ def main() -> None:
     except ValidationError as error:
         prefix = "POD_" if error.title == Pod.__name__ else "EASEL_GATEWAY_"
         sys.exit("\n".join(f"{prefix}{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()))
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logs.configure(settings.log_level, settings.log_format)
     allow_many_connections()
     results = FolderStore(settings.results, settings.result_seconds)
     try:

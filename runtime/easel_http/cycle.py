@@ -1,7 +1,19 @@
-"""One request and its answer, as uvicorn has them, with an end that loses nothing."""
+"""One request and its answer, as uvicorn has them, with an end that loses nothing and a reader that can be held."""
 
 from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+
+class Flow(FlowControl):
+    """Does not read on while a request waits for its turn, whatever the application does that has its turn now."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        """Read on, unless held."""
+        if not self.held:
+            super().resume_reading()
 
 
 class Cycle(RequestResponseCycle):

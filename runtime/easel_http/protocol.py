@@ -11,10 +11,9 @@ from typing import Any, Final
 import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
-from easel_http.cycle import Cycle
+from easel_http.cycle import Cycle, Flow
 from easel_http.deadline import Deadline
 from easel_http.entrance import Entrance, Refused, full, written
 from easel_http.parsing import Parsing
@@ -30,22 +29,12 @@ _LAST_SECONDS: Final = 2.0
 _MALFORMED: Final = "the request is not well-formed HTTP"
 
 
-class _Flow(FlowControl):
-    """Does not read on while a request waits for its turn, whatever the application does that has its turn now."""
-
-    held = False
-
-    def resume_reading(self) -> None:
-        if not self.held:
-            super().resume_reading()
-
-
 class Protocol(Parsing):
     """One connection; `protocol_class` makes the subclass that uvicorn is given."""
 
     turned_away: ASGI3Application
     """Answers where there are too many connections."""
-    flow: _Flow
+    flow: Flow
     cycle: Cycle
 
     def __init__(
@@ -70,7 +59,7 @@ class Protocol(Parsing):
         """A caller has come."""
         others = len(self.connections)
         super().connection_made(transport)
-        self.flow = _Flow(transport)
+        self.flow = Flow(transport)
         self._beyond = others >= self._limits.connections
         if others >= self._limits.connections + _SPARE:
             self.entrance.refused[0] += 1

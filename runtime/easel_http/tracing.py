@@ -7,7 +7,8 @@ OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER and the rest have their usual mean
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -146,6 +147,34 @@ def record(
     if error is not None:
         _note_failure(span, error)
     span.end(current.epoch + int(ended * 1e9))
+
+
+@contextmanager
+def part(name: str, attributes: Mapping[str, str | int] | None = None) -> Iterator[None]:
+    """Record what happens within the context as a part of the request that is worked on here."""
+    if _current.get() is None:
+        yield
+        return
+    began = time.monotonic()
+    failure: BaseException | None = None
+    try:
+        yield
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        record(name, began, time.monotonic(), attributes, failure)
+
+
+def trace_headers() -> dict[str, str]:
+    """What a server that is asked for a part of this request needs to put its spans into the same trace."""
+    carrier: dict[str, str] = {}
+    if (current := _current.get()) is not None:
+        from opentelemetry.trace import set_span_in_context
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        TraceContextTextMapPropagator().inject(carrier, set_span_in_context(current.span))
+    return carrier
 
 
 def note_error(error: BaseException) -> None:

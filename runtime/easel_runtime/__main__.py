@@ -13,10 +13,9 @@ import uvicorn
 from pydantic import ValidationError
 
 from easel_crds import __version__
-from easel_http import tracing
+from easel_http import logs, tracing
 from easel_http.entrance import ConnectionLimits, Entrance
 from easel_http.protocol import protocol_class
-from easel_runtime import logs
 from easel_runtime.app import create_app
 from easel_runtime.engine import Engine
 from easel_runtime.pipelines import diffusers_engine

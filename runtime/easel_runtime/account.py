@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from easel_http.logs import note
 from easel_http.tracing import record
 from easel_runtime.job import Job
-from easel_runtime.logs import note
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from easel_crds import __version__
 from easel_http import errors
 from easel_http.lingering import Lingering
+from easel_http.requests import Requests
 from easel_http.tracing import Traced
 from easel_runtime.document import DocumentedApp
 from easel_runtime.engine import Engine
@@ -17,7 +18,7 @@ from easel_runtime.fetching import Fetching
 from easel_runtime.hardware import Hardware
 from easel_runtime.images import DECODERS
 from easel_runtime.metrics import Metrics
-from easel_runtime.middleware import Requests, StrictStatuses
+from easel_runtime.middleware import StrictStatuses, Told
 from easel_runtime.progress import Download, hub_cache
 from easel_runtime.routes import hardware, health, images
 from easel_runtime.settings import Settings
@@ -68,7 +69,7 @@ def create_app(
     for router in (images.router, health.router, hardware.router):
         app.include_router(router)
     errors.install(app)
-    app.add_middleware(Requests, metrics=metrics)
+    app.add_middleware(Requests, tell=Told(metrics), stopping="the runtime is stopping")
     if traces is not None:
         app.add_middleware(Traced, provider=traces)
     if settings.livepeer_strict:

@@ -7,7 +7,8 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from easel_http.openapi import header
-from easel_runtime.middleware import REQUEST_HEADER, STATUS_HEADER, WORK_PATH, strict
+from easel_http.requests import REQUEST_HEADER
+from easel_runtime.middleware import STATUS_HEADER, WORK_PATH, strict
 from easel_runtime.settings import Settings
 
 _TOKEN: Final = "HTTPBearer"  # noqa: S105 (its name in the contract)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from PIL.Image import Image
 
 from easel_http.errors import ApiError
+from easel_http.logs import REQUEST_ID
 from easel_runtime.encoding import Encode, Encoded, encode_png
 from easel_runtime.engine import Defaults, Generation, Work
 from easel_runtime.finishing import Finishing, Output
-from easel_runtime.logs import REQUEST_ID
 
 
 @dataclass(frozen=True)

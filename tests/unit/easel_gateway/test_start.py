@@ -193,7 +193,8 @@ async def test_sigterm_takes_it_out_of_its_service_and_a_second_one_ends_it(api:
         await gateway.line("stopping; once more to stop at once")
         assert (await gateway.get("/readyz"))[0] == 503
         assert (await gateway.get("/livez"))[0] == 200
-        assert (await gateway.edit())[0] == 200  # from a proxy that does not know yet
+        status, headers, _ = await gateway.edit()  # from a proxy that does not know yet
+        assert (status, headers["Connection"]) == (200, "close")
         gateway.process.send_signal(signal.SIGTERM)
         assert await gateway.ended() == 1
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from easel_http.logs import REQUEST_ID
 from easel_runtime.engine import Generation, OnStep
-from easel_runtime.logs import REQUEST_ID
 from easel_runtime.middleware import strict
 from support.engines import ToyEngine
 from support.in_process import running, until_in_step

@@ -8,9 +8,9 @@ from datetime import datetime
 
 import pytest
 
-from easel_runtime import logs
+from easel_http import logs
 
-_log = logging.getLogger("easel_runtime.some")
+_log = logging.getLogger("easel_http.some")
 
 
 @pytest.fixture
@@ -38,12 +38,12 @@ def test_text_has_the_fields_after_the_words(lines: Callable[..., list[str]]) ->
         _log.info("answered %s", "it", extra={"status": 200})
         _log.debug("not this")
 
-    assert lines("info", "text", work) == ["INFO easel_runtime.some: answered it status=200 request=abc"]
+    assert lines("info", "text", work) == ["INFO easel_http.some: answered it status=200 request=abc"]
 
 
 def test_outside_of_a_request_there_is_no_id(lines: Callable[..., list[str]]) -> None:
     work = lambda: contextvars.Context().run(_log.info, "ready")  # noqa: E731
-    assert lines("info", "text", work) == ["INFO easel_runtime.some: ready"]
+    assert lines("info", "text", work) == ["INFO easel_http.some: ready"]
 
 
 def test_json_is_one_object_a_line(lines: Callable[..., list[str]]) -> None:
@@ -52,7 +52,7 @@ def test_json_is_one_object_a_line(lines: Callable[..., list[str]]) -> None:
     assert datetime.fromisoformat(fields.pop("time")).tzinfo is not None
     assert fields == {
         "level": "warning",
-        "logger": "easel_runtime.some",
+        "logger": "easel_http.some",
         "message": "two\nlines",
         "seconds": 0.5,
         "request": "abc",

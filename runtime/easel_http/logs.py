@@ -25,6 +25,11 @@ def configure(level: str, form: str) -> None:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
+def current_request_id() -> str:
+    """The id of the request that is worked on here; blank outside of one."""
+    return REQUEST_ID.get()
+
+
 def note(**facts: object) -> None:
     """Facts for the line that is logged when the request that is worked on here has been answered."""
     if (known := FACTS.get()) is not None:
