@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from easel_crds.metadata import GATEWAY_PORT
@@ -32,6 +32,10 @@ class Settings(BaseSettings):
     """Longest work of a runtime on one request."""
     result_seconds: Annotated[float, Field(gt=0)] = 3600
     """How long a result can be fetched."""
+    quote_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
+    """How long a quote holds."""
+    quote_secret: SecretStr = SecretStr("")
+    """What quotes are signed with, the same for all replicas; empty: random, so that a quote ends with its process."""
 
 
 class ServerSettings(Settings):
