@@ -14,7 +14,6 @@ from easel_gateway.pricing import (
     MAX_PRICE_HEADER,
     PIXELS_HEADER,
     PRICE_HEADER,
-    price_document,
 )
 from easel_gateway.quotes import QUOTE_HEADER
 from easel_gateway.routes.catalogue import described
@@ -25,6 +24,8 @@ from easel_http.openapi import header
 Json = dict[str, Any]
 
 WORK_PATH: Final = "/image-to-image"
+CHARGED_PATHS: Final = (WORK_PATH, "/v1/images/edits", "/models/{model_id}")
+"""Where a POST is work that is paid for, in whichever dialect."""
 _FORM: Final = "multipart/form-data"
 _BEARER: Final = "HTTPBearer"
 _CHANGING: Final = ("state", "reason", "ready_replicas", "start_seconds")
@@ -32,14 +33,24 @@ _CHANGING: Final = ("state", "reason", "ready_replicas", "start_seconds")
 _PLACEHOLDER: Final = "stabilityai/sdxl-turbo"
 """For examples while there is no model."""
 
-_CHARGED_HEADERS: Final = {
-    PRICE_HEADER: header("The price that applied.", examples=["1.9073484e-08 USD per pixel"]),
-    AMOUNT_HEADER: header("What the request cost, exactly.", examples=["0.019999997558784 USD"]),
+_CHARGED_HEADERS: Final[Json] = {
+    PRICE_HEADER: {
+        "required": True,
+        **header("The price that applied.", examples=["1.9073484e-08 USD per pixel"]),
+    },
+    AMOUNT_HEADER: {
+        "required": True,
+        **header("What the request cost, exactly.", examples=["0.019999997558784 USD"]),
+    },
     PIXELS_HEADER: {
+        "required": True,
         "description": "Pixels that were charged: height x width of the input picture x images.",
         "schema": {"type": "integer", "minimum": 0},
     },
-    GENERATION_HEADER: header("The ImageModel whose price applied.", examples=["default/sdxl-turbo@3"]),
+    GENERATION_HEADER: {
+        "required": True,
+        **header("The ImageModel whose price applied.", examples=["default/sdxl-turbo@3"]),
+    },
     "X-Easel-Adjusted": header("Values that were moved into the model's bounds."),
     "X-Easel-Ignored": header("Fields that the model had no use for."),
 }
@@ -92,12 +103,15 @@ def as_served(document: Mapping[str, Any], entries: Mapping[str, Entry], *, keys
     """`document` with the models' bounds, what is charged and how, examples, and keys where they are required."""
     served: Json = deepcopy(dict(document))
     served["x-easel-models"] = {model_id: _model(entry) for model_id, entry in sorted(entries.items())}
-    work = served["paths"][WORK_PATH]["post"]
-    _charge(work)
+    for path in CHARGED_PATHS:
+        if operation := served["paths"].get(path, {}).get("post"):
+            _charge(operation)
     for operation in _operations(served):
         _bound(operation, entries)
     example = min(entries, default=_PLACEHOLDER)
-    work["x-codeSamples"] = [_curl(f"{WORK_PATH} -F model_id={example} -F image=@cat.png {_PROMPT}")]
+    served["paths"][WORK_PATH]["post"]["x-codeSamples"] = [
+        _curl(f"{WORK_PATH} -F model_id={example} -F image=@cat.png {_PROMPT}")
+    ]
     if quote := served["paths"].get("/quote", {}).get("post"):
         _example_of_quote(quote, example)
     if keys_required:
@@ -111,17 +125,13 @@ def _operations(document: Mapping[str, Any]) -> Iterator[Json]:
 
 
 def _model(entry: Entry) -> Json:
-    model = described(entry).model_dump(mode="json", exclude=set(_CHANGING))
-    return {**model, "price": price_document(entry.model.spec.price)}
+    return described(entry).model_dump(mode="json", exclude=set(_CHANGING))
 
 
 def _charge(work: Json) -> None:
     """The price: how it is bounded, what is said of it, and the answer that it is too high."""
     work.setdefault("parameters", []).extend(deepcopy(_PARAMETERS))
-    work["responses"]["200"]["headers"] = {
-        **work["responses"]["200"].get("headers", {}),
-        **{name: {**said} for name, said in _CHARGED_HEADERS.items()},
-    }
+    work["responses"]["200"].setdefault("headers", {}).update(deepcopy(_CHARGED_HEADERS))
     refused = {
         "description": "the price is above what the caller pays at most; the body has it",
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
