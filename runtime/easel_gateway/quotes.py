@@ -18,6 +18,7 @@ from typing import Final
 from easel_crds.money import Price
 from easel_gateway.admission import Job
 from easel_gateway.pricing import Offer, Quote, check, in_header, max_price_of, offer_of, payment_required
+from easel_gateway.settings import Settings
 
 QUOTE_HEADER: Final = "X-Easel-Quote"
 _LENGTH: Final = 1024
@@ -70,6 +71,12 @@ class Quotes:
 
     def _signature(self, payload: str) -> str:
         return _encoded(hmac.digest(self.secret, payload.encode(), hashlib.sha256))
+
+
+def new_quotes(settings: Settings) -> Quotes:
+    """As the settings say; without a secret, with a random one."""
+    secret = settings.quote_secret.get_secret_value().encode()
+    return Quotes(settings.quote_seconds, secret) if secret else Quotes(settings.quote_seconds)
 
 
 def _written(time: datetime) -> str:

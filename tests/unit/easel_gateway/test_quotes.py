@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr, ValidationError
 
 from easel_crds.imagemodel import ImageModel
 from easel_gateway.admission import Job
 from easel_gateway.pricing import Quote, offer_of
-from easel_gateway.quotes import Quotes
+from easel_gateway.quotes import Quotes, new_quotes
+from easel_gateway.settings import Settings
 from easel_http.errors import InvalidForm, PaymentRequired
 from easel_http.fields import ImageToImageFields
 from easel_http.spool import Spool
@@ -114,6 +116,19 @@ def test_replicas_with_one_secret_take_each_others_quotes_and_others_do_not() ->
     assert alone.secret != Quotes(60).secret
     assert len(alone.secret) == 32
     refusal(job(), quotes=alone, X_Easel_Quote=token())
+
+
+def test_settings_say_how_long_quotes_hold_and_what_signs_them() -> None:
+    secret = "-".join(["of", "many", "letters"] * 2)
+    quotes = new_quotes(Settings(quote_seconds=7, quote_secret=SecretStr(secret)))
+    assert quotes == Quotes(7, secret.encode())
+    assert len(new_quotes(Settings()).secret) == 32
+    assert secret not in repr(Settings(quote_secret=SecretStr(secret)))
+
+
+def test_a_secret_that_can_be_guessed_is_refused() -> None:
+    with pytest.raises(ValidationError, match="at least 16 characters"):
+        Settings(quote_secret=SecretStr("short"))
 
 
 def test_the_secret_is_in_no_log() -> None:
