@@ -28,7 +28,7 @@ QUOTE = "POST /quote"
 BOUNDS = {"maxPixels": 1048576, "maxImages": 2, "steps": {"max": 4}}
 UNLIKE_SCHEMAS = [
     negative_data_rejection,  # in a form "on" is true and nothing is the default
-    positive_data_acceptance,  # each model has bounds of its own, and what is between width and height no schema says
+    positive_data_acceptance,  # what width x height may be, and which LoRAs there are, no schema says
 ]
 
 schemathesis.openapi.format("binary", st.sampled_from([png(), encoded(picture(9, 5), "JPEG")]))
@@ -36,14 +36,14 @@ schemathesis.openapi.format("binary", st.sampled_from([png(), encoded(picture(9,
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a gateway with one model that runs and one that cannot, on a thread of its own."""
+    """URL of a gateway with one model, on a thread of its own."""
     folder: Path = tmp_path_factory.mktemp("results")
     up, urls, ends = threading.Event(), [], []
 
     async def serve() -> None:
         end = asyncio.Event()
         ends.append((asyncio.get_running_loop(), end))
-        directory = MemoryDirectory(entry(name="other", failure="no GPU"))
+        directory = MemoryDirectory()
         async with runtime(ToyEngine()) as demo:
             directory.put(replace(entry(parameters=BOUNDS), endpoints=(demo.endpoint,)))
             async with serving(priced_app(directory, folder), "gateway") as endpoint:
@@ -103,7 +103,7 @@ def test_every_quote_that_the_document_allows_is_given(gateway: str, session: Se
     @examples(30)
     @given(pixels=st.integers(1, most), images=st.integers(1, fields["images"]["maximum"]))
     def ask(pixels: int, images: int) -> None:
-        said = {"model_id": "easel/other", "pixels": pixels, "images": images}
+        said = {"model_id": "easel/demo", "pixels": pixels, "images": images}
         answer = session.post(f"{gateway}/quote", json=said, timeout=60)
         assert (answer.status_code, answer.json()["pixels"]) == (200, pixels * images)
 
