@@ -76,8 +76,10 @@ class Supervisor:
         for name in self._fleets.keys() - models.keys():
             self._retire(self._fleets.pop(name))
         for name, model in models.items():
-            fleet = self._fleets.setdefault(name, _Fleet(model, None))
-            declared = (model, manifests.profile(model.spec.profile))
+            fleet = self._fleets.setdefault(name, _Fleet(_numbered(model, 1), None))
+            before = fleet.model
+            generation = before.metadata.generation + (model.spec != before.spec)
+            declared = (_numbered(model, generation), manifests.profile(model.spec.profile))
             if declared != (fleet.model, fleet.profile):
                 fleet.model, fleet.profile = declared
                 fleet.restarts = Restarts()  # what failed before may be mended now
@@ -204,3 +206,8 @@ class Supervisor:
     def _tell(self) -> None:
         for listener in self._listeners:
             listener()
+
+
+def _numbered(model: ImageModel, generation: int) -> ImageModel:
+    """`model` as its `generation`, which the API server counts on a cluster: from 1, one more with each other spec."""
+    return model.model_copy(update={"metadata": model.metadata.model_copy(update={"generation": generation})})

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from easel_crds.demand import Demand
 from easel_crds.imagemodel import ImageModel
+from easel_http.errors import NotFound
 
 UNKNOWN_START_SECONDS: Final = 30.0
 """Forecast of a cold start that was never measured."""
@@ -58,6 +59,17 @@ class Entry:
             return State.FAILED
         return State.STARTING if self.starting else State.COLD
 
+    @property
+    def seconds_to_start(self) -> float | None:
+        """Forecast of the seconds until it takes a request: 0 if it does, None if it cannot start at present."""
+        match self.state:
+            case State.READY:
+                return 0
+            case State.FAILED | State.PAUSED:
+                return None
+            case _:
+                return self.start_seconds
+
 
 class Directory(Protocol):
     """The models and their endpoints; everything happens on one event loop."""
@@ -70,3 +82,16 @@ class Directory(Protocol):
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Have `listener` called after each change of `entries`."""
+
+
+def entry_of(model_id: str, entries: Mapping[str, Entry]) -> Entry:
+    """The entry of the model that a caller names.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    entry = entries.get(model_id)
+    if entry is None:
+        known = sorted(entries)
+        raise NotFound(f"there is no model {model_id}; known: {', '.join(known) or 'none'}", models=known)
+    return entry

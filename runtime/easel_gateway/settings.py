@@ -1,12 +1,20 @@
 """Settings of the gateway, read once at start-up (variables `EASEL_GATEWAY_...`) and passed down."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from easel_crds.metadata import GATEWAY_PORT
+
+_SECRET_LENGTH: Final = 16
+
+
+def _not_to_be_guessed(secret: SecretStr) -> SecretStr:
+    if 0 < len(secret) < _SECRET_LENGTH:
+        raise ValueError(f"must have at least {_SECRET_LENGTH} characters: who guesses it makes prices")
+    return secret
 
 
 class Settings(BaseSettings):
@@ -44,6 +52,10 @@ class Settings(BaseSettings):
     """How long a connection is kept after an answer."""
     send_seconds: Annotated[float, Field(gt=0)] = 120
     """Time in which a caller must take some of its answer."""
+    quote_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
+    """How long a quote holds."""
+    quote_secret: Annotated[SecretStr, AfterValidator(_not_to_be_guessed)] = SecretStr("")
+    """What quotes are signed with, the same for all replicas; empty: random, so that a quote ends with its process."""
 
 
 class ServerSettings(Settings):

@@ -3,6 +3,7 @@
 ApiError                    {"detail": {"msg": ...}}
 ├── BadRequest          400 the body or the picture cannot be read
 ├── Unauthorized        401 missing or wrong bearer token
+├── PaymentRequired     402 the price is above what the caller pays at most
 ├── NotFound            404 unknown model or result
 ├── BodyTooLarge        413 more bytes than are taken
 ├── InvalidForm         422 {"detail": [{"type", "loc", "msg", "input"}]}
@@ -57,6 +58,12 @@ class Unauthorized(ApiError):
     def __init__(self, msg: str) -> None:
         super().__init__(msg)
         self.headers["WWW-Authenticate"] = "Bearer"
+
+
+class PaymentRequired(ApiError):
+    """The price is above what the caller pays at most; the body has it."""
+
+    status = 402
 
 
 class NotFound(ApiError):

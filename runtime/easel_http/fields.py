@@ -1,4 +1,4 @@
-"""The text fields of `POST /image-to-image`: the twelve of the seed contract, less the image.
+"""The text fields of `POST /image-to-image`: the twelve of the seed contract, less the image, and `max_price`.
 
 Names, order and meaning are Livepeer's (ai-runner v0.14.1). A field that is absent or blank takes the model's
 own default, so its default here is None.
@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from easel_crds.parameters import Parameters
 from easel_http.errors import InvalidForm
+from easel_http.max_price import MaxPriceText
 
 MAX_SEED: Final = 2**32 - 1
 MAX_STEPS: Final = 1000
@@ -93,6 +94,9 @@ class ImageToImageFields(BaseModel):
     """Denoising steps. Default: the model's."""
     num_images_per_prompt: Annotated[int, Field(ge=1, le=MAX_IMAGES)] = 1
     """How many images to make."""
+    # Excluded when written: what a caller pays is between it and the gateway.
+    max_price: Annotated[MaxPriceText | None, Field(exclude=True)] = None
+    """The most that this request may cost, or a pixel of it; above it the gateway answers 402. A runtime ignores it."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,39 @@
+"""The gateway's application called in the test's own process: what it says of prices and models, without a runtime."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient
+
+from easel_gateway import document
+from easel_gateway.app import create_app
+from easel_gateway.quotes import new_quotes
+from easel_gateway.results.folder import FolderStore
+from easel_gateway.routes import catalogue, quote
+from easel_gateway.settings import Settings
+from support.directory import MemoryDirectory
+
+
+def priced_app(directory: MemoryDirectory, folder: Path, *, keys_required: bool = False, **settings: Any) -> FastAPI:
+    """A gateway for the models of `directory`."""
+    chosen = Settings(**settings)
+    app = create_app(chosen, directory, FolderStore(folder, 3600))
+    if not hasattr(app.state, "quotes"):
+        app.state.quotes = new_quotes(chosen)
+        app.include_router(catalogue.router)
+        app.include_router(quote.router)
+    document.install(app, directory, keys_required=keys_required)
+    return app
+
+
+@asynccontextmanager
+async def client_of(app: FastAPI) -> AsyncIterator[AsyncClient]:
+    """A client of `app`."""
+    async with (
+        app.router.lifespan_context(app),
+        AsyncClient(transport=ASGITransport(app), base_url="http://gateway") as client,
+    ):
+        yield client
