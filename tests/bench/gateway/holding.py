@@ -74,8 +74,8 @@ async def _status(caller: Caller, sent: bytes) -> int:
 async def _taken(callers: Sequence[Caller]) -> None:
     """Return once all bytes are sent, or are not taken for now."""
     deadline = time.perf_counter() + _SETTLE_SECONDS
-    while sum(caller.unsent for caller in callers) and time.perf_counter() < deadline:
-        await asyncio.sleep(0.05)  # noqa: ASYNC110 (nobody is told when the kernel takes the last of it)
+    while sum(caller.unsent for caller in callers) and time.perf_counter() < deadline:  # noqa: ASYNC110 (nobody tells)
+        await asyncio.sleep(0.05)
 
 
 def resident(status: Path) -> dict[str, int]:
