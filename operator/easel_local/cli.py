@@ -34,12 +34,11 @@ def up(
 
     Warm models start at once, others at their first request. The files are read again when they change.
     """
-    import asyncio
-
     from platformdirs import user_cache_path
     from pydantic import ValidationError
     from rich.console import Console
 
+    from easel_gateway.server import run as serve
     from easel_gateway.settings import Settings
     from easel_local.output import logging_to
     from easel_local.up import NothingToServe, Options
@@ -50,7 +49,7 @@ def up(
     try:
         settings = Settings() if public_url is None else Settings(public_url=public_url)
         with logging_to(console):
-            asyncio.run(run(Options(files, host, port, store, settings), console))
+            serve(run(Options(files, host, port, store, settings), console))
     except ValidationError as error:
         prefix = Settings.model_config.get("env_prefix", "")
         sys.exit("\n".join(f"{prefix}{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()))

@@ -66,7 +66,7 @@ async def up(options: Options, console: Console) -> None:
         supervisor = Supervisor(Path(folder))
         supervisor.declare(found)
         gateway = create_app(options.settings, supervisor, results)
-        server = new_server(gateway, _DRAIN_SECONDS)
+        server = new_server(gateway, options.settings, _DRAIN_SECONDS)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="gateway")
         reconciling = asyncio.create_task(supervisor.run(), name="supervisor")
         watching = asyncio.create_task(_reread(found, seen, options.files, supervisor), name="files")
@@ -80,6 +80,7 @@ async def up(options: Options, console: Console) -> None:
             await _ended(watching, showing)
             # First the callers, then the processes that work for them.
             gateway.state.waiting.close()
+            server.leave()
             server.should_exit = True
             await asyncio.wait({serving})
             await _ended(reconciling)

@@ -16,7 +16,7 @@ from easel_gateway.cluster.directory import ClusterDirectory
 from easel_gateway.cluster.lease import DemandLease
 from easel_gateway.cluster.mirror import Mirror
 from easel_gateway.results.folder import FolderStore
-from easel_gateway.server import allow_many_connections, listen, new_server, on_signals, until_told_to_stop
+from easel_gateway.server import allow_many_connections, listen, new_server, on_signals, run, until_told_to_stop
 from easel_gateway.settings import Pod, ServerSettings
 from easel_kube.client import ApiError, connected
 from easel_kube.kinds import ENDPOINT_SLICES, IMAGE_MODELS
@@ -45,7 +45,7 @@ def main() -> None:
         sys.exit(f"easel-gateway: {error}")
     with listening:
         try:
-            asyncio.run(_serve(settings, pod, results, listening))
+            run(_serve(settings, pod, results, listening))
         except ApiError as error:
             sys.exit(f"easel-gateway: {error}")
 
@@ -56,7 +56,7 @@ async def _serve(settings: ServerSettings, pod: Pod, results: FolderStore, liste
         directory = ClusterDirectory(lease.publish)
         gateway = create_app(settings, directory, results)
         gateway.state.ready = False
-        server = new_server(gateway, settings.drain_seconds)
+        server = new_server(gateway, settings, settings.drain_seconds)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="gateway")
         beside = {
             asyncio.create_task(Mirror(kube, IMAGE_MODELS, directory.models).run(), name="models"),
@@ -70,6 +70,7 @@ async def _serve(settings: ServerSettings, pod: Pod, results: FolderStore, liste
             on_signals(lambda: os._exit(1))
             opening.cancel()
             gateway.state.ready = False
+            server.leave()
             _log.info("stopping; once more to stop at once")
             await asyncio.sleep(settings.leave_seconds)
         finally:

@@ -1,15 +1,16 @@
 """Whether a request may be worked on, decided before a model is woken for it, from nothing but the request."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from easel_crds.imagemodel import ImageModel
 from easel_gateway.directory import Entry
-from easel_http.errors import NotFound
+from easel_http.errors import InvalidForm, NotFound
 from easel_http.fields import ImageToImageFields
 from easel_http.form import Form
 from easel_http.loras import check_loras
-from easel_http.picture import picture_size
+from easel_http.picture import picture_size, size_in_head
 from easel_http.spool import Spool
 
 
@@ -47,15 +48,26 @@ def find_model(fields: ImageToImageFields, entries: Mapping[str, Entry]) -> Imag
     return entry.model
 
 
-def admit(form: Form, model: ImageModel) -> Job:
-    """The job of `form`. Reads the image's header, so it belongs on another thread than the event loop's.
+async def admit(form: Form, model: ImageModel) -> Job:
+    """The job of a form that has arrived whole.
 
     Raises:
         BadRequest: the image cannot be read, or the model does not take such LoRAs.
         InvalidForm: a value is beyond the model's bounds.
     """
-    parameters = model.spec.parameters
-    form.fields.check_bounds(parameters)
-    check_loras(form.fields.loras, model.spec.loras)
-    width, height = picture_size(form.image.rewound(), parameters.max_pixels)
-    return Job(model, form.fields, form.image, width, height)
+    fields, image, parameters = form.fields, form.image, model.spec.parameters
+    fields.check_bounds(parameters)
+    check_loras(fields.loras, model.spec.loras)
+    size = size_in_head(image.beginning(), parameters.max_pixels)
+    if size is None:  # for which more than the first bytes are needed, and a thread
+        size = await asyncio.to_thread(picture_size, image.rewound(), parameters.max_pixels)
+    image.forget_beginning()
+    return Job(model, fields, image, *size)
+
+
+def looks_right(image: Spool, model: ImageModel) -> bool:
+    """Whether the image, of which only the beginning may have arrived, seems to be one that `model` takes."""
+    try:
+        return size_in_head(image.beginning(), model.spec.parameters.max_pixels) is not None
+    except InvalidForm:
+        return False

@@ -11,8 +11,9 @@ from fastapi_offline import FastAPIOffline
 from easel_crds import __version__
 from easel_gateway import upstream
 from easel_gateway.directory import Directory
+from easel_gateway.intake import Intake
 from easel_gateway.results import ResultStore
-from easel_gateway.routes import health, livepeer, models
+from easel_gateway.routes import Straight, health, livepeer, models
 from easel_gateway.serving import Serving
 from easel_gateway.settings import Settings
 from easel_gateway.waiting import WaitingRoom
@@ -32,14 +33,18 @@ def create_app(settings: Settings, directory: Directory, results: ResultStore) -
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with upstream.new_session(settings.work_seconds) as session:
-            app.state.serving = Serving(waiting, session, results)
+            app.state.intake = Intake(settings, directory, Serving(waiting, session, results))
             sweeping = asyncio.create_task(_sweep_regularly(results, settings.result_seconds))
             yield
             sweeping.cancel()
             await asyncio.gather(sweeping, return_exceptions=True)
 
     app = FastAPIOffline(
-        title="Easel", version=__version__, summary="Image-to-image diffusion models", lifespan=lifespan
+        title="Easel",
+        version=__version__,
+        summary="Image-to-image diffusion models",
+        lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # `easel_http.tracing` has it
     )
     app.state.settings = settings
     app.state.directory = directory
@@ -49,6 +54,7 @@ def create_app(settings: Settings, directory: Directory, results: ResultStore) -
     app.include_router(models.router)
     app.include_router(health.router)
     errors.install(app)
+    app.add_middleware(Straight, routers=[livepeer.router])
     return app
 
 

@@ -26,12 +26,24 @@ class Settings(BaseSettings):
     """Most requests that wait for a model at one time; one more is refused with 429."""
     held_bytes: Annotated[int, Field(ge=0)] = 1 << 30
     """Most bytes of their bodies together."""
+    spare_bytes: Annotated[int, Field(ge=0)] = 1 << 30
+    """Bytes that uploads leave free on the disk for temporary files; beyond that they are refused with 503."""
     held_seconds: Annotated[float, Field(gt=0)] = 600
     """Longest wait for a model; beyond it the answer is 503 with Retry-After."""
     work_seconds: Annotated[float, Field(gt=0)] = 600
     """Longest work of a runtime on one request."""
     result_seconds: Annotated[float, Field(gt=0)] = 3600
     """How long a result can be fetched."""
+    connections: Annotated[int, Field(ge=1)] = 4096
+    """Most connections at one time; who comes beyond gets 503."""
+    head_bytes: Annotated[int, Field(ge=1024)] = 64 << 10
+    """Most bytes of a request's line and headers."""
+    head_seconds: Annotated[float, Field(gt=0)] = 10
+    """Longest time for them to arrive."""
+    idle_seconds: Annotated[float, Field(gt=0)] = 75
+    """How long a connection is kept after an answer."""
+    send_seconds: Annotated[float, Field(gt=0)] = 120
+    """Time in which a caller must take some of its answer."""
 
 
 class ServerSettings(Settings):
@@ -50,6 +62,8 @@ class ServerSettings(Settings):
     """Time for requests in work to end after that."""
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
     """Least level that is logged."""
+    log_format: Annotated[str, Field(pattern="^(text|json)$")] = "text"
+    """How a log line is written: words and key=value pairs, or one JSON object."""
 
 
 class Pod(BaseSettings):

@@ -1,12 +1,12 @@
 """One request to one runtime: the form sent as a stream, the images received as a stream.
 
 Retry rule: only where no work was done, because the runtime was not there (connection refused), said that it took
-nothing (429, 503), or went away before it asked for the body. One that goes away later may have worked.
+nothing (429, 503), or went away before it had the whole form. One that goes away later may have worked.
 """
 
+import asyncio
 import json
-import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,23 +14,34 @@ import aiohttp
 
 from easel_gateway.admission import Job
 from easel_gateway.directory import Endpoint
+from easel_gateway.outgoing import Outgoing
 from easel_gateway.results import ResultStore
 from easel_http.errors import ApiError, TimedOut, Unavailable, UpstreamFailed
 
 RELAYED_HEADERS: Final = ("X-Easel-Adjusted", "X-Easel-Ignored")
+WORK_SECONDS: Final = "X-Easel-Gpu-Seconds"
+_ACCEPT: Final = "image/png, multipart/mixed;q=0.9"
+"""One image as it is, several in parts: the first is half the work for both sides."""
 _NOT_TAKEN: Final = (429, 503)
 """Unless the answer names the `field` of the request that it is about: the next runtime would say the same."""
 _NOT_FOR_CALLERS: Final = (401, 403, 404, 405)
 """What went wrong between gateway and runtime is not the caller's fault."""
 _ERROR_BYTES: Final = 64 << 10
+_IN_MEMORY: Final = 1 << 20
+"""Images of so many bytes are stored in one go; larger ones as they come."""
+_PIECE: Final = 1 << 18
+_KEPT_SECONDS: Final = 3.0
+"""How long an idle connection is kept: less than a runtime keeps it (uvicorn: 5 s), so that it seldom ends in use."""
 
 
 class NotTaken(Exception):
     """The runtime did no work for this request; `answer` is what to say if no other can be asked."""
 
-    def __init__(self, answer: ApiError) -> None:
+    def __init__(self, answer: ApiError, *, failed: bool) -> None:
+        """`failed`: it was not there; else it said so itself."""
         super().__init__(answer.msg)
         self.answer = answer
+        self.failed = failed
 
 
 class Relayed(ApiError):
@@ -62,26 +73,34 @@ class Answer:
     """What came back from a runtime."""
 
     images: tuple[StoredImage, ...]
-    headers: dict[str, str]
+    headers: Mapping[str, str]
+    gpu_seconds: float = 0.0
+    """That the model worked on it, as the runtime says."""
 
 
 def new_session(work_seconds: float) -> aiohttp.ClientSession:
-    """The HTTP client for runtimes.
+    """The HTTP client for runtimes, whose connections are kept.
 
-    Each request has its own connection: a kept one that the runtime closes at the wrong moment could not be told from
-    a runtime that died at work.
+    A kept one that the runtime closes at the wrong moment is told from a runtime that died at work: the body is sent
+    when the runtime has asked for it, not before.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True, limit=0),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_SECONDS),
         timeout=aiohttp.ClientTimeout(total=work_seconds, sock_connect=5),
         auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
     )
 
 
 async def send(
-    session: aiohttp.ClientSession, endpoint: Endpoint, job: Job, results: ResultStore, request_id: str
+    session: aiohttp.ClientSession,
+    endpoint: Endpoint,
+    outgoing: Outgoing,
+    results: ResultStore,
+    request_id: str,
+    headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Have the runtime at `endpoint` work on `job` and store its images.
+    """Have the runtime at `endpoint` work on `outgoing` and store its images under `request_id`.
 
     Raises:
         NotTaken: it did no work; another may be asked.
@@ -90,39 +109,51 @@ async def send(
         TimedOut: it took too long.
         Unavailable: its images cannot be stored.
     """
-    boundary = secrets.token_hex(16)
-    head, tail = _around_image(job, boundary)
-    headers = {
-        "Content-Type": f"multipart/form-data; boundary={boundary}",
-        "Content-Length": str(len(head) + job.image.size + len(tail)),
-        "Accept": "multipart/mixed",
-    }
-    body = _Body(head, job, tail)
+    name = outgoing.model_id
     try:
-        async with session.post(
-            f"{endpoint.url}/image-to-image",
-            data=body.chunks(),
-            headers=headers,
-            expect100=True,  # else a refusal that comes before the body was read is lost with the connection
-            allow_redirects=False,
-        ) as response:
-            if response.status != 200:
-                raise await _error(response)
-            images = await _store(response, job.fields.num_images_per_prompt, results, request_id)
-            relayed = {name: response.headers[name] for name in RELAYED_HEADERS if name in response.headers}
-            return Answer(images, relayed)
+        try:
+            return await _send_once(session, endpoint, outgoing, results, request_id, headers or {})
+        except aiohttp.ServerDisconnectedError:
+            if outgoing.sent_whole:
+                raise
+            # A kept connection that the runtime closed at this moment looks like that; a new one tells.
+            return await _send_once(session, endpoint, outgoing, results, request_id, headers or {})
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-        raise NotTaken(UpstreamFailed(f"the runtime of {job.model_id} cannot be reached")) from error
+        raise NotTaken(UpstreamFailed(f"the runtime of {name} cannot be reached"), failed=True) from error
     except TimeoutError as error:
-        raise TimedOut(f"the runtime of {job.model_id} took longer than its deadline") from error
+        raise TimedOut(f"the runtime of {name} took longer than its deadline") from error
     except (aiohttp.ClientError, ConnectionError) as error:
-        if not body.begun:
-            raise NotTaken(UpstreamFailed(f"the runtime of {job.model_id} went away before it took this")) from error
-        raise UpstreamFailed(
-            f"the runtime of {job.model_id} went away while it worked on this request; send it again"
-        ) from error
+        if not outgoing.sent_whole:
+            answer = UpstreamFailed(f"the runtime of {name} went away before it took this")
+            raise NotTaken(answer, failed=True) from error
+        raise UpstreamFailed(f"the runtime of {name} went away while it worked on this request; send it again") from (
+            error
+        )
     except (LookupError, ValueError, aiohttp.http.HttpProcessingError) as error:
-        raise UpstreamFailed(f"the runtime of {job.model_id} gave an answer that cannot be read") from error
+        raise UpstreamFailed(f"the runtime of {name} gave an answer that cannot be read") from error
+
+
+async def _send_once(
+    session: aiohttp.ClientSession,
+    endpoint: Endpoint,
+    outgoing: Outgoing,
+    results: ResultStore,
+    request_id: str,
+    headers: Mapping[str, str],
+) -> Answer:
+    async with session.post(
+        f"{endpoint.url}/image-to-image",
+        data=outgoing.payload(),
+        headers={**outgoing.headers, "Accept": _ACCEPT, **headers},
+        expect100=True,  # else a refusal that comes before the body was read is lost with the connection
+        allow_redirects=False,
+    ) as response:
+        if response.status != 200:
+            try:
+                raise await _error(response)
+            finally:
+                response.close()  # the runtime may still wait for the body that it did not get
+        return await _store(response, await outgoing.job(), results, request_id)
 
 
 async def _error(response: aiohttp.ClientResponse) -> Exception:
@@ -137,67 +168,59 @@ async def _error(response: aiohttp.ClientResponse) -> Exception:
         return UpstreamFailed(f"the runtime answered the gateway {response.status}: {body['detail']}")
     relayed = Relayed(response.status, body, response.headers.get("Retry-After", ""))
     about_request = isinstance(body["detail"], dict) and "field" in body["detail"]
-    return NotTaken(relayed) if response.status in _NOT_TAKEN and not about_request else relayed
+    if response.status in _NOT_TAKEN and not about_request:
+        return NotTaken(relayed, failed=False)
+    return relayed
 
 
-async def _store(
-    response: aiohttp.ClientResponse, count: int, results: ResultStore, request_id: str
-) -> tuple[StoredImage, ...]:
-    if response.content_type != "multipart/mixed":
-        raise ValueError(f"the answer is {response.content_type}, not multipart/mixed")
+async def _store(response: aiohttp.ClientResponse, job: Job, results: ResultStore, request_id: str) -> Answer:
+    """The images of `response` in the store: all of them, or none."""
     images: list[StoredImage] = []
+    try:
+        async for headers, data in _images(response):
+            images.append(await _put(headers, data, results, request_id))
+        _check_number(len(images), job.fields.num_images_per_prompt)
+    except BaseException:
+        if images:
+            await asyncio.shield(results.drop(request_id))
+        raise
+    relayed = {name: response.headers[name] for name in RELAYED_HEADERS if name in response.headers}
+    return Answer(tuple(images), relayed, float(response.headers.get(WORK_SECONDS, 0)))
+
+
+async def _images(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[Mapping[str, str], AsyncIterator[bytes]]]:
+    """Headers and bytes of each image; the bytes are to be read before the next one comes."""
+    if response.content_type == "image/png":
+        yield response.headers, response.content.iter_chunked(_PIECE)
+        return
+    if response.content_type != "multipart/mixed":
+        raise ValueError(f"the answer is {response.content_type}")
     reader = aiohttp.MultipartReader.from_response(response)
     while (part := await reader.next()) is not None:
         if not isinstance(part, aiohttp.BodyPartReader):
             raise aiohttp.ClientPayloadError("a part of the answer is not an image")
-        try:
-            path = await results.put(request_id, _chunks(part))
-        except (aiohttp.ClientError, ConnectionError, TimeoutError):  # these are the runtime's, and OSErrors too
-            raise
-        except OSError as error:
-            raise Unavailable(f"the result cannot be stored: {error.strerror}", retry_after=60) from error
-        images.append(StoredImage(path, int(part.headers["X-Easel-Seed"]), part.headers["X-Easel-Nsfw"] == "true"))
-    if len(images) != count:
-        raise ValueError(f"the answer has {len(images)} images, not {count}")
-    return tuple(images)
+        yield part.headers, _chunks(part)
+
+
+def _check_number(came: int, wanted: int) -> None:
+    if came != wanted:
+        raise ValueError(f"the answer has {came} images, not {wanted}")
+
+
+async def _put(
+    headers: Mapping[str, str], data: AsyncIterator[bytes], results: ResultStore, request_id: str
+) -> StoredImage:
+    seed, nsfw = int(headers["X-Easel-Seed"]), headers["X-Easel-Nsfw"] == "true"
+    small = 0 < int(headers.get("Content-Length", 0)) <= _IN_MEMORY
+    try:
+        path = await results.put(request_id, b"".join([piece async for piece in data]) if small else data)
+    except (aiohttp.ClientError, ConnectionError, TimeoutError):  # these are the runtime's, and OSErrors too
+        raise
+    except OSError as error:
+        raise Unavailable(f"the result cannot be stored: {error.strerror}", retry_after=60) from error
+    return StoredImage(path, seed, nsfw)
 
 
 async def _chunks(part: aiohttp.BodyPartReader) -> AsyncIterator[bytes]:
-    while chunk := await part.read_chunk(1 << 16):
+    while chunk := await part.read_chunk(_PIECE):
         yield bytes(chunk)
-
-
-def _around_image(job: Job, boundary: str) -> tuple[bytes, bytes]:
-    """The form before and after the bytes of the image."""
-    texts = b"".join(
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
-        for name, value in _texts(job)
-    )
-    image = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="image"\r\n'
-        "Content-Type: application/octet-stream\r\n\r\n"
-    )
-    return texts + image.encode(), f"\r\n--{boundary}--\r\n".encode()
-
-
-def _texts(job: Job) -> Iterator[tuple[str, str]]:
-    """What the caller sent, and nothing else: the runtime must see which fields were left out."""
-    for name, value in job.fields.model_dump(exclude_unset=True).items():
-        yield name, json.dumps(value) if isinstance(value, dict | bool) else str(value)
-
-
-@dataclass
-class _Body:
-    """The form as a stream that knows whether any of it was asked for."""
-
-    head: bytes
-    job: Job
-    tail: bytes
-    begun: bool = False
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        self.begun = True
-        yield self.head
-        async for chunk in self.job.image.chunks():
-            yield chunk
-        yield self.tail

@@ -18,6 +18,8 @@ MAX_SEED: Final = 2**32 - 1
 MAX_STEPS: Final = 1000
 MAX_IMAGES: Final = 64
 _MAY_BE_BLANK: Final = ("prompt",)
+OWN_FIELDS: Final = frozenset({"max_price", "response_format"})
+"""Fields that are for the gateway alone."""
 _OF_THE_OBJECT: Final = ("anyOf", "additionalProperties", "propertyNames")
 """Keys of a schema that say what a text means, not what it is."""
 _LORAS_SENTENCE: Final = 'must be a JSON object such as {"nerijs/pixel-art-xl": 1.2}'

@@ -6,6 +6,7 @@ from PIL import Image, UnidentifiedImageError, features
 
 from easel_http.careful import open_carefully
 from easel_http.errors import BadRequest, InvalidForm
+from easel_http.picture_head import size_of
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", *(["AVIF"] if features.check("avif") else []))
 """Formats that are taken, by Pillow's names; of several frames the first counts."""
@@ -62,7 +63,8 @@ def picture_size(file: BinaryIO, max_pixels: int) -> tuple[int, int]:
     Raises:
         BadRequest, InvalidForm: as `open_picture`.
     """
-    size = _webp_size(file.read(30))
+    # Pillow reads the whole of a WebP file.
+    size = size_of(head) if (head := file.read(30)).startswith(b"RIFF") else None
     if size is None:
         file.seek(0)
         return open_picture(file, max_pixels).size
@@ -70,23 +72,18 @@ def picture_size(file: BinaryIO, max_pixels: int) -> tuple[int, int]:
     return size
 
 
-def _webp_size(head: bytes) -> tuple[int, int] | None:
-    """Width and height from the first 30 bytes of a WebP file; None if they are not of one.
+def size_in_head(head: bytes, max_pixels: int) -> tuple[int, int] | None:
+    """Width and height of the picture whose file begins with `head`; None if they cannot be told from that alone.
 
-    Read here because Pillow reads the whole file. The layouts are those of RFC 9649, sections 2.5 to 2.7.
+    Quick enough for an event loop; whether the rest of the file is sound is not looked at.
+
+    Raises:
+        InvalidForm: it has more than `max_pixels` pixels.
     """
-    if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
-        return None
-    match head[12:16]:
-        case b"VP8X":
-            return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
-        case b"VP8L":
-            bits = int.from_bytes(head[21:25], "little")
-            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-        case b"VP8 ":
-            sizes = int.from_bytes(head[26:28], "little"), int.from_bytes(head[28:30], "little")
-            return sizes[0] & 0x3FFF, sizes[1] & 0x3FFF
-    return None
+    size = size_of(head)
+    if size is not None:
+        _check_pixels(*size, max_pixels)
+    return size
 
 
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:

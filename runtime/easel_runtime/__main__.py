@@ -14,6 +14,8 @@ from pydantic import ValidationError
 
 from easel_crds import __version__
 from easel_http import tracing
+from easel_http.entrance import ConnectionLimits, Entrance
+from easel_http.protocol import protocol_class
 from easel_runtime import logs
 from easel_runtime.app import create_app
 from easel_runtime.engine import Engine
@@ -56,6 +58,7 @@ def serve(settings: Settings, engine: Engine) -> NoReturn:
             create_app(settings, engine, on_failure, traces),
             host=settings.host,
             port=settings.port,
+            http=protocol_class(Entrance(ConnectionLimits(body_bytes=settings.body_bytes))),
             log_config=None,
             ws="none",
             access_log=False,

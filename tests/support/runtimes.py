@@ -13,6 +13,8 @@ from fastapi import FastAPI
 
 from easel_crds.safety import NO_CHECKER, Safety
 from easel_gateway.directory import Endpoint
+from easel_http.entrance import Entrance
+from easel_http.protocol import protocol_class
 from easel_runtime.app import create_app
 from easel_runtime.engine import Engine
 from easel_runtime.settings import Settings
@@ -60,12 +62,15 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: Callable[..., Any], name: str = "demo-1") -> AsyncIterator[Endpoint]:
+async def serving(
+    app: Callable[..., Any], name: str = "demo-1", entrance: Entrance | None = None
+) -> AsyncIterator[Endpoint]:
     """`app` behind uvicorn on a port of its own; it has ended, lifespan and all, when the context ends."""
     with socket.create_server((HOST, 0)) as listening:
         url = f"http://{HOST}:{listening.getsockname()[1]}"
         config = uvicorn.Config(
             app,
+            http=protocol_class(entrance or Entrance()),
             log_config=None,
             access_log=False,
             lifespan="on" if isinstance(app, FastAPI) else "off",

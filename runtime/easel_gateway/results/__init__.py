@@ -1,21 +1,20 @@
 """Where results are kept until callers have fetched them. A store is a new module here and one line at start-up."""
 
-import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
 
-
-def new_id() -> str:
-    """128 random bits: whoever was not told an address does not find it."""
-    return secrets.token_hex(16)
+from easel_gateway.ids import new_id as new_id
 
 
 class ResultStore(Protocol):
     """Keeps images for a limited time under names that cannot be guessed."""
 
-    async def put(self, request_id: str, data: AsyncIterator[bytes]) -> str:
+    async def put(self, request_id: str, data: bytes | AsyncIterator[bytes]) -> str:
         """Store one image of a request; returns its path below `/stream/`: `<id>/<id>.png`."""
+
+    async def drop(self, request_id: str) -> None:
+        """Drop all images of a request."""
 
     def find(self, request_id: str, image_id: str) -> Path | None:
         """The file of an image, if it is still there."""

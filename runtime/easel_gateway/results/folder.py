@@ -31,7 +31,7 @@ class FolderStore:
         with tempfile.TemporaryFile(dir=self._folder):
             pass
 
-    async def put(self, request_id: str, data: AsyncIterator[bytes]) -> str:
+    async def put(self, request_id: str, data: bytes | AsyncIterator[bytes]) -> str:
         """See `ResultStore.put`. The file appears whole or not at all."""
         image_id = new_id()
         directory = self._folder / request_id
@@ -39,7 +39,7 @@ class FolderStore:
         await asyncio.to_thread(self._make, directory)
         try:
             with await asyncio.to_thread(draft.open, "wb") as file:
-                async for chunk in data:
+                async for chunk in _pieces(data):
                     await asyncio.to_thread(file.write, chunk)
             await asyncio.to_thread(draft.rename, directory / f"{image_id}.png")
         finally:
@@ -50,6 +50,10 @@ class FolderStore:
         # For the owner alone: who could list the folder would not need to guess.
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.mkdir(mode=0o700, exist_ok=True)
+
+    async def drop(self, request_id: str) -> None:
+        """All images of a request."""
+        await asyncio.to_thread(shutil.rmtree, self._folder / request_id, ignore_errors=True)
 
     def find(self, request_id: str, image_id: str) -> Path | None:
         """See `ResultStore.find`. Anything but two ids is not found, so no path can lead out of the folder."""
@@ -71,3 +75,11 @@ class FolderStore:
         for directory in old:
             shutil.rmtree(directory, ignore_errors=True)
         return len(old)
+
+
+async def _pieces(data: bytes | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if isinstance(data, bytes):
+        yield data
+        return
+    async for piece in data:
+        yield piece

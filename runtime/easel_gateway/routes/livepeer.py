@@ -5,11 +5,9 @@ import asyncio
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse
 
-from easel_gateway.admission import admit, find_model
-from easel_gateway.directory import Directory
-from easel_gateway.serving import Serving
+from easel_gateway.intake import Intake
+from easel_gateway.routes import StreamRoute
 from easel_gateway.settings import Settings
-from easel_http.disconnect import while_connected
 from easel_http.errors import (
     BadRequest,
     BodyTooLarge,
@@ -22,10 +20,9 @@ from easel_http.errors import (
     UpstreamFailed,
 )
 from easel_http.fields import form_schema
-from easel_http.form import FormLimits, read_form
 from easel_http.openapi import ImageResponse, errors
 
-router = APIRouter()
+router = APIRouter(route_class=StreamRoute)
 
 
 _ERRORS = errors(
@@ -56,28 +53,23 @@ _ERRORS = errors(
 @router.post("/image-to-image/", include_in_schema=False)
 async def image_to_image(request: Request) -> JSONResponse:
     """Edit an image as the prompt says. A cold model is started; the request is held meanwhile."""
-    settings: Settings = request.app.state.settings
-    directory: Directory = request.app.state.directory
-    serving: Serving = request.app.state.serving
-    limits = FormLimits(body_bytes=settings.body_bytes, seconds=settings.upload_seconds)
-    async with read_form(request.headers, request.stream(), limits, required=("model_id",)) as form:
-        model = find_model(form.fields, directory.entries())
-        job = await asyncio.to_thread(admit, form, model)
-        answer = await while_connected(request, serving.answer(job))
-    base = settings.public_url or str(request.base_url)
+    intake: Intake = request.app.state.intake
+    async with intake.form(request) as upload:
+        answer = await intake.serve(request, upload)
     images = [
-        {"url": f"{base.rstrip('/')}/stream/{image.path}", "seed": image.seed, "nsfw": image.nsfw}
-        for image in answer.images
+        {"url": intake.url(request, image.path), "seed": image.seed, "nsfw": image.nsfw} for image in answer.images
     ]
-    return JSONResponse({"images": images}, headers=answer.headers)
+    return JSONResponse({"images": images}, headers=dict(answer.headers))
 
 
 @router.head("/stream/{request_id}/{image_id}.png", include_in_schema=False)
 @router.get("/stream/{request_id}/{image_id}.png", tags=["generate"], response_class=FileResponse)
-async def stream(request: Request, request_id: str, image_id: str) -> FileResponse:
+async def stream(request: Request) -> FileResponse:
     """One image of an earlier answer."""
-    serving: Serving = request.app.state.serving
-    path = await asyncio.to_thread(serving.results.find, request_id, image_id)
+    intake: Intake = request.app.state.intake
+    path = await asyncio.to_thread(
+        intake.serving.results.find, request.path_params["request_id"], request.path_params["image_id"]
+    )
     if path is None:
         raise NotFound("there is no such image, or it has expired")
     settings: Settings = request.app.state.settings

@@ -1,8 +1,8 @@
 """Which requests are worked on: the model must exist, and the request must keep its bounds."""
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -22,11 +22,11 @@ def fields(**texts: str) -> ImageToImageFields:
     return ImageToImageFields.from_texts({"prompt": "make it night", "model_id": "easel/demo", **texts})
 
 
-@contextmanager
-def form(image: bytes, **texts: str) -> Iterator[Form]:
+@asynccontextmanager
+async def form(image: bytes, **texts: str) -> AsyncIterator[Form]:
     spool = Spool()
-    spool._file.write(image)
-    spool.size = len(image)
+    await spool.write(image)
+    await spool.finish()
     try:
         yield Form(fields(**texts), spool)
     finally:
@@ -61,59 +61,56 @@ def test_a_model_is_not_found_by_another_spelling() -> None:
         find_model(fields(model_id="Easel/Demo"), {"easel/demo": entry()})
 
 
-def test_a_job_knows_the_size_of_its_image_and_its_pixels() -> None:
-    with form(png(40, 30), num_images_per_prompt="3") as given:
-        job = admit(given, image_model())
+async def test_a_job_knows_the_size_of_its_image_and_its_pixels() -> None:
+    async with form(png(40, 30), num_images_per_prompt="3") as given:
+        job = await admit(given, image_model())
     assert (job.width, job.height) == (40, 30)
     assert job.pixels == 40 * 30 * 3
     assert job.model_id == "easel/demo"
 
 
-def test_pixels_times_the_price_is_exact() -> None:
-    with form(png(1024, 1024)) as given:
-        job = admit(given, image_model(price={"amount": "1.9073484e-08"}))
+async def test_pixels_times_the_price_is_exact() -> None:
+    async with form(png(1024, 1024)) as given:
+        job = await admit(given, image_model(price={"amount": "1.9073484e-08"}))
     assert job.model.spec.price.of(job.pixels) == Decimal("0.0199999975587840")
 
 
 @pytest.mark.parametrize("images", [1, 2])
-def test_as_many_images_as_the_model_allows_are_admitted(images: int) -> None:
-    with form(png(), num_images_per_prompt=str(images)) as given:
-        job = admit(given, image_model(parameters={"maxImages": 2}))
+async def test_as_many_images_as_the_model_allows_are_admitted(images: int) -> None:
+    async with form(png(), num_images_per_prompt=str(images)) as given:
+        job = await admit(given, image_model(parameters={"maxImages": 2}))
     assert job.fields.num_images_per_prompt == images
 
 
-def test_more_images_than_the_model_allows_are_refused() -> None:
-    with (
-        form(png(), num_images_per_prompt="3") as given,
-        pytest.raises(InvalidForm, match="at most 2 for this model") as caught,
-    ):
-        admit(given, image_model(parameters={"maxImages": 2}))
+async def test_more_images_than_the_model_allows_are_refused() -> None:
+    async with form(png(), num_images_per_prompt="3") as given:
+        with pytest.raises(InvalidForm, match="at most 2 for this model") as caught:
+            await admit(given, image_model(parameters={"maxImages": 2}))
     assert problem(caught)["loc"] == ["body", "num_images_per_prompt"]
     assert problem(caught)["input"] == 3
 
 
-def test_loras_that_the_model_does_not_allow_are_refused() -> None:
+async def test_loras_that_the_model_does_not_allow_are_refused() -> None:
     model = image_model(loras={"allow": ["nerijs/*"]})
-    with form(png(), loras='{"nerijs/pixel-art-xl": 1.2}') as given:
-        assert admit(given, model).fields.loras == {"nerijs/pixel-art-xl": 1.2}
-    with (
-        form(png(), loras='{"other/style": 1}') as given,
-        pytest.raises(BadRequest, match="LoRA other/style: not allowed"),
-    ):
-        admit(given, model)
+    async with form(png(), loras='{"nerijs/pixel-art-xl": 1.2}') as given:
+        assert (await admit(given, model)).fields.loras == {"nerijs/pixel-art-xl": 1.2}
+    async with form(png(), loras='{"other/style": 1}') as given:
+        with pytest.raises(BadRequest, match="LoRA other/style: not allowed"):
+            await admit(given, model)
 
 
-def test_as_many_pixels_as_the_model_allows_are_admitted() -> None:
-    with form(png(128, 32)) as given:
-        assert admit(given, image_model(parameters={"maxPixels": 4096})).pixels == 4096
+async def test_as_many_pixels_as_the_model_allows_are_admitted() -> None:
+    async with form(png(128, 32)) as given:
+        assert (await admit(given, image_model(parameters={"maxPixels": 4096}))).pixels == 4096
 
 
 @pytest.mark.parametrize(
     "image", [pytest.param(png(128, 33), id="a little"), pytest.param(bomb(), id="200 megapixels")]
 )
-def test_more_pixels_than_the_model_allows_are_refused(image: bytes) -> None:
-    with form(image) as given, pytest.raises(InvalidForm, match="more than 4096 pixels") as caught:
-        admit(given, image_model(parameters={"maxPixels": 4096}))
+async def test_more_pixels_than_the_model_allows_are_refused(image: bytes) -> None:
+    async with form(image) as given:
+        with pytest.raises(InvalidForm, match="more than 4096 pixels") as caught:
+            await admit(given, image_model(parameters={"maxPixels": 4096}))
     assert problem(caught)["loc"] == ["body", "image"]
 
 
@@ -127,11 +124,12 @@ def test_more_pixels_than_the_model_allows_are_refused(image: bytes) -> None:
         pytest.param(encoded(picture(), "PPM"), id="a format that is not taken"),
     ],
 )
-def test_what_is_no_image_is_refused(image: bytes) -> None:
-    with form(image) as given, pytest.raises(BadRequest, match="image"):
-        admit(given, image_model())
+async def test_what_is_no_image_is_refused(image: bytes) -> None:
+    async with form(image) as given:
+        with pytest.raises(BadRequest, match="image"):
+            await admit(given, image_model())
 
 
-def test_the_image_can_be_read_again_after_admission() -> None:
-    with form(png()) as given:
-        assert admit(given, image_model()).image.rewound().read() == io.BytesIO(png()).read()
+async def test_the_image_can_be_read_again_after_admission() -> None:
+    async with form(png()) as given:
+        assert (await admit(given, image_model())).image.rewound().read() == io.BytesIO(png()).read()

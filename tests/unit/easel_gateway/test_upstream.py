@@ -10,6 +10,7 @@ import pytest
 from easel_gateway import upstream
 from easel_gateway.admission import Job
 from easel_gateway.directory import Endpoint
+from easel_gateway.outgoing import Arrived
 from easel_gateway.results import new_id
 from easel_gateway.results.folder import FolderStore
 from easel_http.errors import TimedOut, Unavailable, UpstreamFailed
@@ -45,6 +46,7 @@ def job_of(spool: Spool) -> JobOf:
     async def make(image: bytes = IMAGE, **texts: str) -> Job:
         for start in range(0, len(image), 1 << 16):
             await spool.write(image[start : start + (1 << 16)])
+        await spool.finish()
         fields = ImageToImageFields.from_texts({"prompt": "make it night", "model_id": "easel/demo", **texts})
         return Job(image_model(), fields, spool, 64, 48)
 
@@ -58,7 +60,7 @@ def store(tmp_path: Path) -> FolderStore:
 
 async def send(job: Job, endpoint: Endpoint, store: FolderStore, work_seconds: float = 30) -> upstream.Answer:
     async with upstream.new_session(work_seconds) as session:
-        return await upstream.send(session, endpoint, job, store, new_id())
+        return await upstream.send(session, endpoint, Arrived(job), store, new_id())
 
 
 def stored(store: FolderStore, image: upstream.StoredImage) -> bytes:
@@ -146,7 +148,7 @@ async def test_loras_travel_as_a_json_object(job_of: JobOf, store: FolderStore) 
     assert json.loads(parts["loras"]) == {"nerijs/pixel-art-xl": 1.2}
 
 
-async def test_the_request_is_one_post_of_known_length_on_a_connection_of_its_own(
+async def test_the_request_is_one_post_of_known_length_on_a_connection_that_is_kept(
     job_of: JobOf, store: FolderStore
 ) -> None:
     app = ScriptedApp(body=mixed(Part(IMAGE)))
@@ -154,10 +156,10 @@ async def test_the_request_is_one_post_of_known_length_on_a_connection_of_its_ow
         await send(await job_of(), endpoint, store)
     (request,) = app.requests
     assert (request["method"], request["path"]) == ("POST", "/image-to-image")
-    assert request["accept"] == "multipart/mixed"
+    assert request["accept"] == "image/png, multipart/mixed;q=0.9"
     assert int(request["content-length"]) == len(app.bodies[0])
     assert "transfer-encoding" not in request
-    assert request["connection"] == "close"
+    assert "connection" not in request
     assert request["expect"] == "100-continue"  # the body is sent once the runtime wants it
 
 

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from easel_crds.demand import Demand
-from easel_gateway import waiting
+from easel_gateway import balancing
+from easel_gateway.balancing import ROOM
 from easel_gateway.directory import Endpoint, Entry
 from easel_gateway.settings import Settings
-from easel_gateway.waiting import ROOM, WaitingRoom
+from easel_gateway.waiting import WaitingRoom
 from easel_http.errors import ApiError, Busy, NotFound, Unavailable
 from support.directory import MODEL_ID, MemoryDirectory, entry
 
@@ -201,12 +202,12 @@ async def test_more_waiters_than_are_held_are_refused(house_of: HouseOf) -> None
 
 
 async def test_more_bytes_than_are_held_are_refused(house_of: HouseOf) -> None:
-    house = house_of(MemoryDirectory(entry()), held_bytes=100)
+    house = house_of(MemoryDirectory(entry(), entry(name="other")), held_bytes=100)
     await house.call(size=60)
     refusal = await (await house.call(size=41)).refusal()
     assert isinstance(refusal, Busy)
     assert int(refusal.headers["Retry-After"]) > 0
-    assert not (await house.call(size=40)).task.done()
+    assert not (await house.call("easel/other", size=40)).task.done()
 
 
 async def test_what_is_in_work_does_not_count_as_held(house_of: HouseOf) -> None:
@@ -325,9 +326,9 @@ async def test_one_whose_time_is_up_at_the_moment_of_the_grant_is_served(house_o
 async def test_an_endpoint_that_took_nothing_is_avoided_for_a_moment(
     house_of: HouseOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "_AVOID_SECONDS", 0.02)
+    monkeypatch.setattr(balancing, "AVOID_SECONDS", 0.02)
     house = house_of(MemoryDirectory(entry(A, B)))
-    house.room.avoid(Endpoint("demo-1", A))
+    house.room.avoid(MODEL_ID, Endpoint("demo-1", A))
     callers = [await house.call() for _ in range(3)]
     assert [caller.at for caller in callers] == ["demo-2", "demo-2", ""]
     async with asyncio.timeout(10):
@@ -420,7 +421,7 @@ class Interleavings(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1000))
     def an_endpoint_takes_nothing(self, which: int) -> None:
         async def avoid() -> None:
-            self.room.avoid(Endpoint(self.endpoints[which % len(self.endpoints)], A))
+            self.room.avoid(MODEL_ID, Endpoint(self.endpoints[which % len(self.endpoints)], A))
 
         self.runner.run(avoid())
 
@@ -461,7 +462,7 @@ class Interleavings(RuleBasedStateMachine):
                 await caller.leave()
         assert all(caller.task.done() for caller in self.callers)
         assert self.directory.demand() == Demand()
-        assert not self.room._in_flight
+        assert self.room.held == self.room.held_bytes == 0
 
 
 TestInterleavings = Interleavings.TestCase

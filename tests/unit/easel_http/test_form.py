@@ -129,9 +129,12 @@ async def test_an_empty_file_is_an_image_until_somebody_opens_it() -> None:
 
 
 async def test_the_image_is_gone_after_the_context() -> None:
-    async with read_form({"content-type": TYPE}, aiter(Upload(BODY)), FormLimits()) as got:
+    before = open_files()
+    async with read_form({"content-type": TYPE}, aiter(Upload(BODY)), FormLimits(memory_bytes=0)) as got:
         file = got.image.rewound()
+        assert open_files() == before + 1
     assert file.closed
+    assert open_files() == before
 
 
 # Refusals ------------------------------------------------------------------------------------------------------

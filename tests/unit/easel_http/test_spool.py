@@ -19,6 +19,7 @@ async def spool() -> AsyncIterator[Spool]:
 
 
 async def content(spool: Spool) -> bytes:
+    await spool.finish()
     return b"".join([data async for data in spool.chunks()])
 
 
@@ -31,6 +32,7 @@ async def test_what_was_written_comes_back_twice_and_as_a_file(writes: list[byte
     spool = Spool(memory_bytes=30)
     for data in writes:
         await spool.write(data)
+    await spool.finish()
     whole = b"".join(writes)
     assert (spool.size, await content(spool), await content(spool), spool.rewound().read()) == (
         len(whole),
@@ -72,6 +74,7 @@ async def test_closing_twice_does_no_harm(spool: Spool) -> None:
 async def test_large_content_comes_in_pieces() -> None:
     spool = Spool()
     await spool.write(bytes(1_000_000))
+    await spool.finish()
     sizes = [len(data) async for data in spool.chunks()]
     spool.close()
     assert sum(sizes) == 1_000_000
@@ -83,6 +86,7 @@ async def test_a_reader_that_is_abandoned_does_not_disturb_another(memory_bytes:
     spool = Spool(memory_bytes)
     whole = bytes(range(256)) * 4000
     await spool.write(whole)
+    await spool.finish()
     first, second = spool.chunks(), spool.chunks()
     start = await anext(first)
     assert await anext(second) == start == whole[: len(start)]

@@ -1,0 +1,30 @@
+"""Random ids that cannot be guessed, without a system call for each."""
+
+import os
+from typing import Final
+
+_BYTES: Final = 16
+_POOL: Final = 256 * _BYTES
+"""Bytes that are asked for at a time: a call for 4 KiB costs hardly more than one for 16."""
+
+
+class _Ids:
+    def __init__(self) -> None:
+        self._pool = b""
+        self._at = 0
+
+    def new(self) -> str:
+        if self._at >= len(self._pool):
+            self._pool, self._at = os.urandom(_POOL), 0
+        start, self._at = self._at, self._at + _BYTES
+        return self._pool[start : self._at].hex()
+
+
+_ids = _Ids()
+os.register_at_fork(after_in_child=_ids.__init__)  # type: ignore[misc]
+"""A child process must not have the ids of its parent."""
+
+
+def new_id() -> str:
+    """128 random bits as 32 hexadecimal digits: whoever was not told an address does not find it."""
+    return _ids.new()
