@@ -1,12 +1,13 @@
 """What the gateway adds to one request: G1, and to many that come by the clock: G3."""
 
 import asyncio
+from collections import Counter
 from functools import partial
 from typing import Final
 
 import uvloop
 
-from bench.gateway.callers import Caller, connect, run, scheduled, seconds_of
+from bench.gateway.callers import LOST, Caller, connect, run, scheduled, seconds_of
 from bench.gateway.sides import ONE_MB, SMALL, TEN_MB, Stage, echo, gateway, stub, upload
 from bench.measure import Timed, interleaved, median, percentile
 from bench.table import Finding, at_most, milliseconds
@@ -51,6 +52,12 @@ def _once(runner: asyncio.Runner, caller: Caller, sent: bytes) -> float:
     return runner.run(asyncio.wait_for(seconds_of(caller, sent), 60))
 
 
+def statuses(errors: list[int]) -> str:
+    """The `errors` of `Arrivals`, the commonest first: 90 x 429, 2 x lost."""
+    counted = Counter(errors).most_common()
+    return ", ".join(f"{count} x {'lost' if status == LOST else status}" for status, count in counted)
+
+
 def steady(stage: Stage) -> list[Finding]:
     """1,000 uploads of 2 kB a second for 20 seconds, evenly spaced, whether or not others are answered.
 
@@ -73,5 +80,5 @@ def steady(stage: Stage) -> list[Finding]:
             worst * 1000,
             at_most(100),
         ),
-        Finding("G3", "errors", f"of {total}", "", len(found.errors), at_most(0)),
+        Finding("G3", "errors", f"of {total}", statuses(found.errors), len(found.errors), at_most(0)),
     ]

@@ -16,7 +16,7 @@ from easel_crds.demand import Demand
 from easel_gateway.app import create_app
 from easel_gateway.directory import Endpoint, Entry
 from easel_gateway.results.folder import FolderStore
-from easel_gateway.server import Server, allow_many_connections, listen, new_server
+from easel_gateway.server import Server, allow_many_connections, listen, new_server, run
 from easel_gateway.settings import Settings
 from support.builders import image_model
 
@@ -66,7 +66,7 @@ def build(directory: ToldDirectory, folder: Path) -> Server:
     settings = Settings()
     results = FolderStore(folder, settings.result_seconds)
     results.prepare()
-    return new_server(create_app(settings, directory, results), drain_seconds=1)
+    return new_server(create_app(settings, directory, results), settings, drain_seconds=1)
 
 
 async def main(url: str, folder: Path) -> None:
@@ -87,4 +87,4 @@ async def main(url: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     allow_many_connections()
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+    run(main(sys.argv[1], Path(sys.argv[2])))
