@@ -96,7 +96,7 @@ def gateway(to: Running) -> Iterator[Gateway]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="easel-bench-") as folder:
         command = [*_HERE, "bench.gateway.served", _url(to), str(Path(folder) / "results")]
-        environment = {Env.PORT: str(port), Env.HOST: HOST}
+        environment: dict[str, str] = {Env.PORT: str(port), Env.HOST: HOST}
         with running(command, environment, port, subprocess.PIPE) as started:
             started.answers("/readyz")
             told = Gateway(started)

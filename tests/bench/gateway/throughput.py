@@ -30,9 +30,9 @@ def throughput(stage: Stage) -> list[Finding]:
             }
             found = interleaved(sides, stage.rounds(_ROUNDS), 1)
             shares = ratios(found["gateway"], found["proxy"])
-            rates = [per_second(median(found[of])) for of in ("gateway", "proxy")]
+            ours_, theirs = (per_second(median(found[of])) for of in ("gateway", "proxy"))
             what = f"{name}: gateway / plain proxy"
-            findings.append(Finding("G2", what, *rates, median(shares), at_least(0.5), spread(shares)))
+            findings.append(Finding("G2", what, ours_, theirs, median(shares), at_least(0.5), spread(shares)))
     return findings
 
 
