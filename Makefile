@@ -64,6 +64,10 @@ bench: .venv/ready .venv-bench/ready ## Speed as ratios to what it is compared w
 bench-gpu: .venv/ready ## Speed on a GPU, with random weights of the true architectures; without a GPU it says so
 	@PYTHONPATH=tests $(BIN)/python -m bench.gpu $(GPU)
 
+.PHONY: bench-gateway
+bench-gateway: .venv/ready ## The gateway beside a plain proxy and a raw echo, in minutes; GOALS, WRITE as for bench
+	@PYTHONPATH=tests $(BIN)/python -m bench.gateway $(WRITE) $(GOALS)
+
 .PHONY: cluster
 cluster: .venv/ready ## A shell in a real cluster with Easel's images, gone when it ends
 	@PYTHONPATH=tests $(BIN)/python tests/cluster/suite.py shell

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -54,15 +55,15 @@ def processor() -> str:
     return found[1] if found else platform.machine()
 
 
-def facts() -> dict[str, str]:
-    """What the numbers depend on; nothing that would say whose machine it is."""
+def facts(shown: Sequence[str] = _SHOWN) -> dict[str, str]:
+    """What the numbers depend on, the versions of `shown` among it; nothing that would say whose machine it is."""
     lock = (ROOT / "requirements" / "bench.txt").read_text()
     litserve = re.search(r"^litserve==(\S+)", lock, re.MULTILINE)
-    versions = {name: version(name) for name in _SHOWN}
+    versions = {name: version(name) for name in shown}
     return {
         "processor": f"{processor()}, {os.cpu_count()} cores; to each side: {len(cores().measured)}",
         "system": f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}",
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items())
-        + (f", LitServe {litserve[1]}" if litserve else ""),
+        + (f", LitServe {litserve[1]}" if litserve and shown is _SHOWN else ""),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
     }

@@ -27,14 +27,21 @@ from a server. Processes that are not having their turn are stopped. The tiny pi
 """
 
 
-def page(findings: Sequence[Finding], goals: Mapping[str, Callable[..., object]], facts: Mapping[str, str]) -> str:
-    """The whole page."""
+def page(
+    findings: Sequence[Finding],
+    goals: Mapping[str, Callable[..., object]],
+    facts: Mapping[str, str],
+    *,
+    head: str = _HEAD,
+    how: str = _HOW,
+) -> str:
+    """The whole page; `head` and `how` are what is the same whatever was found."""
     parts = [
-        _HEAD,
+        head,
         "\n".join(f"- {name}: {value}" for name, value in facts.items()) + "\n",
         markdown(findings) + "\n",
         _missed(findings),
-        _HOW,
+        how,
         "\n".join(f"**{name}.** {_text(goal)}\n" for name, goal in goals.items()),
     ]
     return "\n".join(part for part in parts if part)
