@@ -287,7 +287,7 @@ def boundaries_in_content(draft: Draft, chance: Random) -> None:
 def damaged(draft: Draft, chance: Random) -> None:
     for mutation in chance.choices(damaged_pictures.ANYWHERE, k=chance.choice((1, 1, 3))):
         seed = chance.random()
-        draft.damages.append(lambda body, each=mutation, seed=seed: len(body) > 8 and each(body, Random(seed)))  # type: ignore[misc] # noqa: S311
+        draft.damages.append(lambda body, each=mutation, seed=seed: len(body) > 2048 and each(body, Random(seed)))  # type: ignore[misc] # noqa: S311
 
 
 def cut_short(draft: Draft, chance: Random) -> None:
