@@ -135,7 +135,7 @@ def _fault_of_json(answer: Answer) -> str:
     return fault_of_detail(body["detail"], in_fields=answer.status == 422)
 
 
-async def _faults(gateway: GatewayProcess, requests: Sequence[tuple[str, tuple[bytes, ...], frozenset[int]]]) -> str:
+async def _faults(gateway: GatewayProcess, requests: Sequence[Request], at_once: int = AT_ONCE) -> str:
     """What was wrong with the answers to `requests`, a line each."""
     found: list[str] = []
 

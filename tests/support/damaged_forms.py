@@ -299,7 +299,8 @@ def cut_short(draft: Draft, chance: Random) -> None:
 
 
 def missing_part(draft: Draft, chance: Random) -> None:
-    del draft.parts[chance.randrange(len(draft.parts))]
+    start = chance.randrange(4)
+    del draft.parts[start : start + chance.choice((1, 2))]
 
 
 def no_parts(draft: Draft, _: Random) -> None:
@@ -342,7 +343,7 @@ def odd_filename(draft: Draft, chance: Random) -> None:
         b"a" * 9000,
     )
     if (part := draft.part("image")) is not None:
-        part.headers[0] = file("image", b"", chance.choice(names)).headers[0]
+        part.headers[:1] = file("image", b"", chance.choice(names)).headers[:1]
 
 
 def file_for_text(draft: Draft, chance: Random) -> None:
@@ -400,7 +401,7 @@ def huge_disposition(draft: Draft, chance: Random) -> None:
     filler = chance.choice(
         (b'="' + b"b" * size + b'"', b'="' + b"\\" * size + b'"', b"=" + b";a=" * (size // 3), b'="' + b"a" * size)
     )
-    _any_part(draft, chance).headers[0] = (b"Content-Disposition", b"form-data; " + name + filler)
+    _any_part(draft, chance).headers[:1] = [(b"Content-Disposition", b"form-data; " + name + filler)]
 
 
 def odd_disposition(draft: Draft, chance: Random) -> None:
@@ -416,7 +417,7 @@ def odd_disposition(draft: Draft, chance: Random) -> None:
         b"form-data; filename*=utf-8''%2e%2e%2fa",
         *(b'form-data; name="image"; filename*=UTF-8\'\'%c3', b'FORM-DATA; NAME="prompt"'),
     )  # fmt: skip
-    _any_part(draft, chance).headers[0] = (b"Content-Disposition", chance.choice(values))
+    _any_part(draft, chance).headers[:1] = [(b"Content-Disposition", chance.choice(values))]
 
 
 def odd_part_headers(draft: Draft, chance: Random) -> None:
