@@ -24,6 +24,10 @@ class Answer:
         return found[1].decode("latin-1") if found else ""
 
 
+NOTHING: Final = Answer(0, b"", b"")
+"""The connection was closed before there was an answer."""
+
+
 async def exchange(address: tuple[str, int], pieces: Iterable[bytes]) -> Answer:
     """The answer to a request that is sent in these pieces; the connection stays open until it has come.
 
@@ -34,7 +38,7 @@ async def exchange(address: tuple[str, int], pieces: Iterable[bytes]) -> Answer:
         reader, writer = await asyncio.open_connection(*address, limit=1 << 24)
         sending = asyncio.create_task(_send(writer, pieces))
         try:
-            return await _answer(reader)
+            return await read_answer(reader)
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
@@ -48,15 +52,16 @@ async def _send(writer: asyncio.StreamWriter, pieces: Iterable[bytes]) -> None:
         await asyncio.sleep(0)  # the loop sends what it has been given, so that each piece is a packet
 
 
-async def _answer(reader: asyncio.StreamReader) -> Answer:
+async def read_answer(reader: asyncio.StreamReader) -> Answer:
+    """The first answer that is not provisional."""
     status, head, body = 100, b"", b""
     try:
         while status == 100:
             head = await reader.readuntil(b"\r\n\r\n")
             status = int(head.split(b" ", 2)[1])
         body = await _body(reader, Answer(status, head, b""))
-    except (asyncio.IncompleteReadError, ConnectionError) as error:
-        return Answer(0, head, getattr(error, "partial", b""))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return NOTHING
     return Answer(status, head, body)
 
 
