@@ -23,7 +23,7 @@ TIMES: Final = 4
 """What is asked for in an overload, of what can be done."""
 CALM_SECONDS: Final = 4.0
 ROOM: Final = 64 * MEGABYTE
-"""What the gateway may grow by in an overload, in which it keeps no more than a few small requests."""
+"""What the gateway may grow by in an overload, in which it holds few requests, most of each of them on disk."""
 SLOW: Final = 50
 """Callers who are slow."""
 _TICK: Final = 0.1
@@ -59,12 +59,16 @@ async def _at(rate: float, seconds: float, one: Callable[[], Coroutine[None, Non
 async def _overload(house: House) -> tuple[float, float]:
     """Requests served a second, with few callers and with four times as many as can be served."""
     callers = house.callers
-    await callers.run(callers.errand())
+
+    def errand() -> Errand:
+        return callers.errand(size=(256, 256))  # 200 kB, more than the gateway keeps of it in memory
+
+    await callers.run(errand())
     before, began = callers.served, time.monotonic()
-    await _for(CALM_SECONDS, HELD // 2, lambda: callers.run(callers.errand()))
+    await _for(CALM_SECONDS, HELD // 2, lambda: callers.run(errand()))
     calm = (callers.served - before) / (time.monotonic() - began)
     before, began = callers.served, time.monotonic()
-    await _at(TIMES * calm, SECONDS, lambda: callers.run(callers.errand(), persistent=False))
+    await _at(TIMES * calm, SECONDS, lambda: callers.run(errand(), persistent=False))
     wild = (callers.served - before) / (time.monotonic() - began)
     await callers.check_images()
     return calm, wild
@@ -77,7 +81,7 @@ def test_an_overload_is_refused_and_costs_nobody_else_anything(house: House) -> 
     assert wild >= 0.9 * calm
     assert statuses.keys() <= {200, *REFUSED}
     assert sum(statuses[status] for status in REFUSED) > statuses[200]
-    assert {answer.header("retry-after").isdigit() for answer in house.callers.refusals} == {True}
+    assert house.callers.blunt == []
     assert house.gateway.peak_memory() - memory < ROOM
     assert differences(house.callers.errands, house.rows()) == []
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from support.bookkeeping import differences
+from support.bookkeeping import Errand, Outcome, differences
 from support.callers import PATIENCE
 from support.house import SECONDS, House
 from support.postgres_process import PostgresProcess
@@ -61,9 +61,50 @@ def test_nothing_is_lost_or_charged_twice_when_all_die_in_turn(large_house: Hous
     house = large_house
     deaths = [lambda: _kill_gateway(house), house.kill_runtime, lambda: _kill_postgres(postgres)]
     asyncio.run(_under_load(house, deaths))
+    assert house.callers.blunt == []
     assert differences(house.callers.errands, house.rows()) == []
 
 
 def test_nothing_is_lost_or_charged_twice_on_one_machine(house: House) -> None:
     asyncio.run(_under_load(house, [lambda: _kill_gateway(house), house.kill_runtime]))
+    assert house.callers.blunt == []
+    assert differences(house.callers.errands, house.rows()) == []
+
+
+def test_an_answer_outlives_the_gateway_that_gave_it(house: House) -> None:
+    errand = house.callers.errand(images=2)
+    asyncio.run(house.callers.run(errand))
+    made = house.pictures_made()
+    _kill_gateway(house)
+    again = Errand(errand.number, images=2)
+    asyncio.run(house.callers.run(again))
+    assert (again.paths, again.amount, again.faults) == (errand.paths, errand.amount, [])
+    assert house.pictures_made() == made
+    assert differences([errand], house.rows()) == []
+
+
+def test_a_key_that_comes_many_times_at_once_is_worked_on_once(house: House) -> None:
+    errands = [house.callers.errand(), *(Errand(0) for _ in range(CALLERS))]
+    made = house.pictures_made()
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*(house.callers.run(errand) for errand in errands))
+
+    asyncio.run(all_at_once())
+    assert {tuple(errand.paths) for errand in errands} == {tuple(errands[0].paths)}
+    assert house.pictures_made() == made + 1
+    assert differences(house.callers.errands, house.rows()) == []
+
+
+def test_without_its_ledger_the_gateway_refuses_and_says_when_to_come_back(
+    large_house: House, postgres: PostgresProcess
+) -> None:
+    house = large_house
+    errand, made = house.callers.errand(), house.pictures_made()
+    postgres.kill()
+    asyncio.run(house.callers.run(errand, persistent=False))
+    assert (errand.status, house.callers.blunt, house.pictures_made()) == (503, [], made)
+    postgres.start()
+    errand.outcome = Outcome.OPEN
+    asyncio.run(house.callers.run(errand))
     assert differences(house.callers.errands, house.rows()) == []

@@ -38,7 +38,7 @@ class Callers:
     """None: the gateway names no amounts."""
     errands: list[Errand] = field(default_factory=list)
     refusals: list[Answer] = field(default_factory=list)
-    """Every answer that said that something may be tried again."""
+    """Every answer with which an errand was not done, but may be at another time."""
 
     def errand(self, images: int = 1, size: tuple[int, int] = (0, 0)) -> Errand:
         """A new one."""
@@ -50,6 +50,12 @@ class Callers:
     def served(self) -> int:
         """How many errands are done."""
         return sum(errand.outcome == Outcome.SERVED for errand in self.errands)
+
+    @property
+    def blunt(self) -> list[Answer]:
+        """Refusals that ought to say when to try again, and do not."""
+        late = (answer for answer in self.refusals if answer.status in (429, 503))
+        return [answer for answer in late if not answer.header("retry-after").isdigit()]
 
     async def run(self, errand: Errand, *, cuts: int = 0, persistent: bool = True, model: str = "easel/demo") -> None:
         """Have an errand done; its caller hangs up `cuts` times at random before that, and comes back.

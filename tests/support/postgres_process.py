@@ -1,9 +1,9 @@
 """A real PostgreSQL in a folder of its own, which can be killed and started again where it was."""
 
+import contextlib
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 _HOST: Final = "127.0.0.1"
+_SECONDS: Final = 60.0
 _INSTALLED: Final = Path("/usr/lib/postgresql")
 """Where Debian has it, by version, and not in PATH."""
 
@@ -46,8 +49,24 @@ class PostgresProcess:
         )
 
     def kill(self) -> None:
-        """End it as a machine does that loses its power; its children notice and follow."""
-        os.kill(int((self._folder / "data/postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        """End all of its processes as a machine does that loses its power, whatever they were about to write."""
+        first = psutil.Process(self._pid())
+        family = [first, *first.children(recursive=True)]
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        # Until they are gone a new server would think that the old one is there.
+        assert psutil.wait_procs(family, timeout=_SECONDS)[1] == []
+
+    def end(self) -> None:
+        """End it so that nothing of it is left, in the kernel's shared memory neither."""
+        if not psutil.pid_exists(self._pid()):
+            self.start()  # which takes over what the dead one has left
+        self._run("pg_ctl", "stop", "--mode=immediate", "--wait", "--pgdata", self._data)
+
+    def _pid(self) -> int:
+        """Of the first of its processes, the last time that it was started."""
+        return int((self._folder / "data/postmaster.pid").read_text().split()[0])
 
     def _run(self, program: str, *arguments: str) -> None:
         found = shutil.which(program) or str(max(_INSTALLED.glob(f"*/bin/{program}")))
@@ -74,7 +93,7 @@ def postgres_process() -> Iterator[PostgresProcess]:
         try:
             yield server
         finally:
-            server._run("pg_ctl", "stop", "--mode=immediate", "--wait", "--pgdata", server._data)
+            server.end()
 
 
 def _user() -> str | None:
