@@ -96,6 +96,23 @@ def test_a_key_that_comes_many_times_at_once_is_worked_on_once(house: House) -> 
     assert differences(house.callers.errands, house.rows()) == []
 
 
+def test_a_key_that_comes_to_two_gateways_at_once_is_worked_on_once(large_house: House) -> None:
+    house = large_house
+    here, there = house.callers, house.start_second_gateway()
+    pairs = [(here.errand(), there.errand()) for _ in range(CALLERS)]
+    made = house.pictures_made()
+
+    async def all_at_once() -> None:
+        asking = [callers.run(errand) for pair in pairs for callers, errand in zip((here, there), pair, strict=True)]
+        await asyncio.gather(*asking)
+        await there.check_images()
+
+    asyncio.run(all_at_once())
+    assert [one.paths for one, _ in pairs] == [other.paths for _, other in pairs]
+    assert house.pictures_made() == made + len(pairs)
+    assert differences(here.errands, house.rows()) == differences(there.errands, house.rows()) == []
+
+
 def test_without_its_ledger_the_gateway_refuses_and_says_when_to_come_back(
     large_house: House, postgres: PostgresProcess
 ) -> None:

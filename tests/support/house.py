@@ -33,8 +33,7 @@ class House:
         self._database = database
         self._runtimes: dict[str, RuntimeProcess] = {}
         self._started = 0
-        environment = {LEDGER: database, "EASEL_GATEWAY_HELD_REQUESTS": str(HELD)}
-        self.gateway: GatewayProcess = stack.enter_context(gateway_process(folder / "gateway", environment))
+        self.gateway = self._start_gateway("gateway")
         self.callers = Callers(self.gateway.address, image_model().spec.price.of)
 
     @property
@@ -57,7 +56,13 @@ class House:
         runtime = self._stack.enter_context(runtime_process("support.paced_runtime", folder, environment))
         runtime.until_ready()
         self._runtimes[name] = runtime
-        self._declare()
+        self._declare(self.gateway)
+
+    def start_second_gateway(self) -> Callers:
+        """One more with the same ledger, results and runtimes; returns callers who ask that one."""
+        gateway = self._start_gateway("second", EASEL_GATEWAY_RESULTS=str(self.gateway.results))
+        self._declare(gateway)
+        return Callers(gateway.address, self.callers.amount_of)
 
     def kill_runtime(self) -> None:
         """The one that has been there longest, without a word to the gateway until another is ready in its place."""
@@ -76,6 +81,10 @@ class House:
         """What the ledger has."""
         return charged(self._database)
 
-    def _declare(self) -> None:
-        self.gateway.declare(Served(endpoints={name: runtime.url for name, runtime in self._runtimes.items()}))
-        self.gateway.until_known("easel/demo")
+    def _start_gateway(self, name: str, **more: str) -> GatewayProcess:
+        environment = {LEDGER: self._database, "EASEL_GATEWAY_HELD_REQUESTS": str(HELD), **more}
+        return self._stack.enter_context(gateway_process(self._folder / name, environment))
+
+    def _declare(self, gateway: GatewayProcess) -> None:
+        gateway.declare(Served(endpoints={name: runtime.url for name, runtime in self._runtimes.items()}))
+        gateway.until_known("easel/demo")
