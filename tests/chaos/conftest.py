@@ -21,7 +21,7 @@ def postgres() -> Iterator[PostgresProcess]:
 def house(tmp_path: Path) -> Iterator[House]:
     """A gateway with SQLite for its ledger, and one runtime."""
     with ExitStack() as stack:
-        house = House(stack, tmp_path, f"sqlite:///{tmp_path}/ledger.db")
+        house = House(stack, tmp_path)
         house.start_runtime()
         yield house
 

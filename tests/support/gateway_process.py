@@ -21,6 +21,9 @@ from support.served_gateway import DIRECTORY, LISTEN_FD
 
 SECONDS: Final = 60.0
 """Longest wait for one thing to happen."""
+LEDGER: Final = "EASEL_GATEWAY_LEDGER"
+"""The gateway's setting for the URL of its ledger."""
+_LEDGER_FILE: Final = "ledger.db"
 _HOST: Final = "127.0.0.1"
 _PORTS: Final = range(20_000, 32_000)
 """Below those that Linux gives to outgoing connections: one of these could take the port while the gateway is away, or,
@@ -64,6 +67,11 @@ class GatewayProcess:
         """The folder of its results."""
         return self._folder / "results"
 
+    @property
+    def database(self) -> str:
+        """The URL of its ledger, unless its settings say another."""
+        return f"sqlite:///{self._folder / _LEDGER_FILE}"
+
     def declare(self, *models: Served) -> None:
         """Say which models there are and where they run; it knows a moment later."""
         said = [{"name": each.name, "spec": dict(each.spec), "endpoints": dict(each.endpoints)} for each in models]
@@ -86,6 +94,7 @@ class GatewayProcess:
                     "PYTHONPATH": os.pathsep.join(sys.path),
                     "TMPDIR": str(self._folder / "tmp"),
                     "EASEL_GATEWAY_RESULTS": str(self.results),
+                    LEDGER: self.database,
                     LISTEN_FD: str(listening.fileno()),
                     DIRECTORY: str(self._folder / "directory.json"),
                     **self._environment,
@@ -130,12 +139,15 @@ class GatewayProcess:
         return int(status.partition("VmHWM:")[2].split()[0]) << 10
 
     def open_files(self) -> list[str]:
-        """What its file descriptors are: sockets, files (those without a name as well), and so on."""
+        """What its file descriptors are: sockets, files (those without a name as well), and so on.
+
+        Less those of its ledger, of which it keeps as many as it likes.
+        """
         found = []
         for entry in Path(f"/proc/{self.pid}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
                 found.append(str(entry.readlink()))
-        return sorted(found)
+        return sorted(name for name in found if _LEDGER_FILE not in name)
 
     def until_open_files_are(self, count: int) -> None:
         """Return when no more than `count` are left: it hears of connections that have ended, but not at once."""

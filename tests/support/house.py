@@ -10,7 +10,7 @@ from easel_crds.metadata import Env
 from support.bookkeeping import Charged, charged
 from support.builders import image_model
 from support.callers import Callers
-from support.gateway_process import GatewayProcess, Served, gateway_process
+from support.gateway_process import LEDGER, GatewayProcess, Served, gateway_process
 from support.paced_runtime import STEP_SECONDS
 from support.runtime_process import RuntimeProcess, runtime_process
 
@@ -18,8 +18,6 @@ SECONDS: Final = float(os.environ.get("EASEL_CHAOS_SECONDS", "10"))
 """How long the load lasts where a test has one."""
 PACE: Final = 0.02
 """Seconds of each of a picture's four steps: a runtime makes 12 pictures a second at most."""
-LEDGER: Final = "EASEL_GATEWAY_LEDGER"
-"""The gateway's setting for the URL of its ledger."""
 HELD: Final = 8
 """Most requests that wait at the gateway: few, so that too many are soon too many."""
 
@@ -27,10 +25,11 @@ HELD: Final = 8
 class House:
     """Everything that takes part; what is killed is started again by the test."""
 
-    def __init__(self, stack: ExitStack, folder: Path, database: str) -> None:
+    def __init__(self, stack: ExitStack, folder: Path, database: str = "") -> None:
+        """`database`: the URL of its ledger; empty: a file of SQLite."""
         self._stack = stack
         self._folder = folder
-        self._database = database
+        self._database = database or f"sqlite:///{folder}/ledger.db"
         self._runtimes: dict[str, RuntimeProcess] = {}
         self._started = 0
         self.gateway = self._start_gateway("gateway")
