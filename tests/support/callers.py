@@ -5,6 +5,7 @@ import json
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
@@ -144,6 +145,6 @@ class Callers:
             pass  # so much the better: it was cut elsewhere
         finally:
             if reset:
-                linger = struct.pack("ii", 1, 0)
-                writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, linger)
+                with suppress(OSError):  # the connection has ended meanwhile
+                    writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
