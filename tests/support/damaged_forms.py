@@ -328,7 +328,7 @@ def odd_text(draft: Draft, chance: Random) -> None:
 
 def smuggled_text(draft: Draft, chance: Random) -> None:
     name = chance.choice(("model_id", "prompt", "model_id", "loras"))
-    draft.parts = [part for part in draft.parts if part is not draft.part(name)]
+    draft.remove(name)
     draft.parts.append(text(name, chance.choice(("", "easel/", '{"a/b": "')) + SMUGGLED))
 
 
@@ -348,7 +348,7 @@ def odd_filename(draft: Draft, chance: Random) -> None:
 
 def file_for_text(draft: Draft, chance: Random) -> None:
     name = chance.choice(TEXT_FIELDS)
-    draft.parts = [part for part in draft.parts if part is not draft.part(name)]
+    draft.remove(name)
     draft.parts.insert(0, file(name, b"a cat"))
 
 

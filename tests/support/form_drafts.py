@@ -10,7 +10,7 @@ BOUNDARY = b"easel-damaged-form-boundary"
 _DISPOSITION = b"Content-Disposition"
 
 
-@dataclass
+@dataclass(eq=False)
 class Part:
     """A part of a form: its headers as they are on the wire, and its content."""
 
@@ -64,6 +64,11 @@ class Draft:
         """The first part of that name."""
         wanted = b'name="' + name.encode() + b'"'
         return next((part for part in self.parts if any(wanted in value for _, value in part.headers)), None)
+
+    def remove(self, name: str) -> None:
+        """Take the first part of that name away, if there is one."""
+        if (found := self.part(name)) is not None:
+            self.parts.remove(found)
 
     def written(self) -> bytes:
         """The body as bytes."""
