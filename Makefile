@@ -49,8 +49,12 @@ local: .venv/ready ## End-to-end on this machine: real processes, real HTTP, a r
 	$(BIN)/pytest tests/local
 
 .PHONY: fuzz
-fuzz: .venv/ready ## Damaged pictures, odd forms and requests made of the OpenAPI document, at real runtimes
+fuzz: .venv/ready ## Damaged pictures, odd forms and requests made of the OpenAPI document, at real processes
 	$(BIN)/pytest tests/fuzz
+
+.PHONY: chaos
+chaos: .venv/ready ## Overload, slow and cut callers, kill -9 of everything, for two minutes each: do the books agree?
+	EASEL_CHAOS_SECONDS=$${EASEL_CHAOS_SECONDS:-120} $(BIN)/pytest tests/chaos
 
 .PHONY: e2e
 e2e: .venv/ready ## End-to-end on a real cluster, started here; EASEL_E2E_CLUSTER=1: on the one that KUBECONFIG names

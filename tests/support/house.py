@@ -1,100 +1,89 @@
-"""The whole gateway behind a real socket, with runtimes behind it and an ordinary HTTP client in front."""
+"""A gateway, its ledger and runtimes as processes, any of which a test may kill; and their callers."""
 
-import json
-from contextlib import AsyncExitStack
-from dataclasses import replace
+import os
+import re
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-import aiohttp
+from easel_crds.metadata import Env
+from support.bookkeeping import Charged, charged
+from support.builders import image_model
+from support.callers import Callers
+from support.gateway_process import LEDGER, GatewayProcess, Served, gateway_process
+from support.paced_runtime import STEP_SECONDS
+from support.runtime_process import RuntimeProcess, runtime_process
 
-from easel_gateway.app import create_app
-from easel_gateway.directory import Endpoint, Entry
-from easel_gateway.results.folder import FolderStore
-from easel_gateway.settings import Settings
-from support.directory import MemoryDirectory, entry
-from support.engines import ToyEngine
-from support.pictures import form, png
-from support.runtimes import Runtime, runtime, serving
-
-SEED_CALL = {"model_id": "easel/demo", "prompt": "make it night"}
-IMAGE = png(64, 48)
+SECONDS: Final = float(os.environ.get("EASEL_CHAOS_SECONDS", "10"))
+"""How long the load lasts where a test has one."""
+PACE: Final = 0.02
+"""Seconds of each of a picture's four steps: a runtime makes 12 pictures a second at most."""
+HELD: Final = 8
+"""Most requests that wait at the gateway: few, so that too many are soon too many."""
 
 
 class House:
-    """A gateway, its directory, the runtimes behind it, and a client."""
+    """Everything that takes part; what is killed is started again by the test."""
 
-    def __init__(self, stack: AsyncExitStack, folder: Path) -> None:
-        self.directory = MemoryDirectory()
-        self.folder = folder
-        self.url = ""
+    def __init__(self, stack: ExitStack, folder: Path, database: str = "") -> None:
+        """`database`: the URL of its ledger; empty: a file of SQLite."""
         self._stack = stack
-        self._client: aiohttp.ClientSession
-
-    async def open(self, *entries: Entry, **settings: Any) -> None:
-        """Start the gateway."""
-        self.directory.put(*entries)
-        app = create_app(Settings(**settings), self.directory, FolderStore(self.folder, 3600))
-        self.url = (await self._stack.enter_async_context(serving(app, "gateway"))).url
-        # Entered last and so left first: the gateway ends at once when nobody is connected to it.
-        self._client = await self._stack.enter_async_context(aiohttp.ClientSession())
-
-    async def runtime(self, engine: ToyEngine | None = None, name: str = "demo-1", **settings: Any) -> Runtime:
-        """Start a runtime."""
-        return await self._stack.enter_async_context(runtime(engine or ToyEngine(), name, **settings))
-
-    async def get(self, path: str, **options: Any) -> "Answer":
-        async with self._client.get(path if "://" in path else self.url + path, **options) as response:
-            return Answer(response.status, dict(response.headers), await response.read())
-
-    async def send(self, content_type: str, body: Any, path: str = "/image-to-image", **headers: str) -> "Answer":
-        sent = {"Content-Type": content_type, **headers}
-        async with self._client.post(self.url + path, data=body, headers=sent) as response:
-            return Answer(response.status, dict(response.headers), await response.read())
-
-    async def ask(self, image: bytes = IMAGE, /, **texts: str) -> "Answer":
-        """The seed call, with more or other fields."""
-        return await self.send(*form({**SEED_CALL, **texts}, image))
-
-
-class Answer:
-    """What a client received."""
-
-    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.status = status
-        self.headers = {name.lower(): value for name, value in headers.items()}
-        self.body = body
+        self._folder = folder
+        self._database = database or f"sqlite:///{folder}/ledger.db"
+        self._runtimes: dict[str, RuntimeProcess] = {}
+        self._started = 0
+        self.gateway = self._start_gateway("gateway")
+        self.callers = Callers(self.gateway.address, image_model().spec.price.of)
 
     @property
-    def json(self) -> Any:
-        assert self.headers["content-type"] == "application/json"
-        return json.loads(self.body)
+    def runtimes(self) -> list[RuntimeProcess]:
+        """Those that are not known to be dead."""
+        return list(self._runtimes.values())
 
-    @property
-    def urls(self) -> list[str]:
-        assert self.status == 200, self.body
-        return [image["url"] for image in self.json["images"]]
+    def start_runtime(self) -> None:
+        """One more, of which the gateway knows once it is ready."""
+        self._started += 1
+        name = f"demo-{self._started}"
+        folder = self._folder / name
+        folder.mkdir()
+        environment: dict[str, str] = {
+            Env.MODEL_ID: "easel/demo",
+            Env.SAFETY: '{"checker": "none"}',
+            Env.LOG_LEVEL: "warning",
+            STEP_SECONDS: str(PACE),
+        }
+        runtime = self._stack.enter_context(runtime_process("support.paced_runtime", folder, environment))
+        runtime.until_ready()
+        self._runtimes[name] = runtime
+        self._declare(self.gateway)
 
-    @property
-    def msg(self) -> str:
-        """The reason of an error."""
-        msg: str = self.json["detail"]["msg"]
-        return msg
+    def start_second_gateway(self) -> Callers:
+        """One more with the same ledger, results and runtimes; returns callers who ask that one."""
+        gateway = self._start_gateway("second", EASEL_GATEWAY_RESULTS=str(self.gateway.results))
+        self._declare(gateway)
+        return Callers(gateway.address, self.callers.amount_of)
 
-    @property
-    def wrong(self) -> set[str]:
-        """Names of the fields that a 422 is about."""
-        assert self.status == 422, self.body
-        assert all(problem.keys() == {"type", "loc", "msg", "input"} for problem in self.json["detail"])
-        return {problem["loc"][-1] for problem in self.json["detail"] if problem["loc"][0] == "body"}
+    def kill_runtime(self) -> None:
+        """The one that has been there longest, without a word to the gateway until another is ready in its place."""
+        name = next(iter(self._runtimes))
+        self._runtimes[name].process.kill()
+        self._runtimes[name].process.wait()
+        del self._runtimes[name]
+        self.start_runtime()
 
+    def pictures_made(self) -> int:
+        """By the runtimes that there are, since they are there."""
+        texts = [runtime.client.get("/metrics").text for runtime in self.runtimes]
+        return round(sum(float(re.findall(r"(?m)^easel_runtime_images_total (.+)$", text)[0]) for text in texts))
 
-def ready(*endpoints: Endpoint) -> Entry:
-    return replace(entry(), endpoints=endpoints)
+    def rows(self) -> list[Charged]:
+        """What the ledger has."""
+        return charged(self._database)
 
+    def _start_gateway(self, name: str, **more: str) -> GatewayProcess:
+        environment = {LEDGER: self._database, "EASEL_GATEWAY_HELD_REQUESTS": str(HELD), **more}
+        return self._stack.enter_context(gateway_process(self._folder / name, environment))
 
-async def open_with(house: House, *engines: ToyEngine, **settings: Any) -> list[Runtime]:
-    """A gateway with one model, and a runtime around each engine."""
-    runtimes = [await house.runtime(engine, f"demo-{number}") for number, engine in enumerate(engines, 1)]
-    await house.open(ready(*(each.endpoint for each in runtimes)), **settings)
-    return runtimes
+    def _declare(self, gateway: GatewayProcess) -> None:
+        gateway.declare(Served(endpoints={name: runtime.url for name, runtime in self._runtimes.items()}))
+        gateway.until_known("easel/demo")

@@ -111,7 +111,7 @@ def fault_of(answer: httpx2.Response) -> str:
     body = answer.json()
     if answer.status_code == 200:
         return _fault_of_images(body)
-    return _fault_of_detail(body.get("detail"), in_fields=answer.status_code == 422)
+    return fault_of_detail(body.get("detail"), in_fields=answer.status_code == 422)
 
 
 def _fault_of_images(body: Any) -> str:
@@ -125,7 +125,8 @@ def _fault_of_images(body: Any) -> str:
     return "" if body["images"] else "no images"
 
 
-def _fault_of_detail(detail: Any, *, in_fields: bool) -> str:
+def fault_of_detail(detail: Any, *, in_fields: bool) -> str:
+    """What is wrong with the `detail` of an error, of a 422 if `in_fields`."""
     if not in_fields:
         well = isinstance(detail, dict) and isinstance(detail.get("msg"), str) and detail["msg"]
         return "" if well else f"detail {detail}"

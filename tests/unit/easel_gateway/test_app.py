@@ -24,7 +24,7 @@ from easel_gateway.results.folder import FolderStore
 from easel_http.fields import ImageToImageFields
 from support.directory import entry
 from support.engines import ToyChecker, ToyEngine
-from support.house import IMAGE, SEED_CALL, Answer, House, open_with, ready
+from support.gateway_house import IMAGE, SEED_CALL, Answer, House, open_with, ready
 from support.pictures import bomb, encoded, form, png
 from support.runtimes import Part, ScriptedApp, cut_server, mixed, nobody, serving, until
 

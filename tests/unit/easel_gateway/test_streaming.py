@@ -11,7 +11,7 @@ from easel_crds.demand import Demand
 from easel_gateway import intake
 from support.directory import entry
 from support.engines import ToyEngine
-from support.house import SEED_CALL, Answer, House, open_with, ready
+from support.gateway_house import SEED_CALL, Answer, House, open_with, ready
 from support.pictures import encoded, form, picture
 from support.runtimes import Part, ScriptedApp, mixed, serving, until
 
