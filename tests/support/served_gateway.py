@@ -18,7 +18,7 @@ from easel_crds.demand import Demand
 from easel_gateway.app import create_app
 from easel_gateway.directory import Endpoint, Entry
 from easel_gateway.results.folder import FolderStore
-from easel_gateway.server import allow_many_connections, new_server, until_told_to_stop
+from easel_gateway.server import allow_many_connections, new_server, run, until_told_to_stop
 from easel_gateway.settings import ServerSettings
 from support.builders import image_model
 
@@ -76,7 +76,7 @@ async def _serve(settings: ServerSettings, directory: FileDirectory, listening: 
     results = FolderStore(settings.results, settings.result_seconds)
     results.prepare()
     gateway = create_app(settings, directory, results)
-    server = new_server(gateway, settings.drain_seconds)
+    server = new_server(gateway, settings, settings.drain_seconds)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     following = asyncio.create_task(directory.follow())
     try:
@@ -96,7 +96,7 @@ def main() -> None:
     )
     allow_many_connections()
     with socket.socket(fileno=int(os.environ[LISTEN_FD])) as listening:
-        asyncio.run(_serve(settings, FileDirectory(Path(os.environ[DIRECTORY])), listening))
+        run(_serve(settings, FileDirectory(Path(os.environ[DIRECTORY])), listening))
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ async def _of_form(request: Request) -> Asked:
     limits = FormLimits(body_bytes=settings.body_bytes, seconds=settings.upload_seconds)
     async with read_form(request.headers, request.stream(), limits, required=("model_id",)) as form:
         model = entry_of(form.fields.model_id, directory.entries()).model
-        job = await asyncio.to_thread(admit, form, model)
+        job = await admit(form, model)
         return job.model_id, job.width * job.height, job.fields.num_images_per_prompt
 
 
