@@ -5,6 +5,7 @@ ApiError                    {"detail": {"msg": ...}}
 ├── Unauthorized        401 missing or wrong bearer token
 ├── PaymentRequired     402 the price is above what the caller pays at most
 ├── NotFound            404 unknown model or result
+├── Conflict            409 the same request is being worked on, or has been charged
 ├── BodyTooLarge        413 more bytes than are taken
 ├── InvalidForm         422 {"detail": [{"type", "loc", "msg", "input"}]}
 ├── Busy                429 every place in the queue is taken; Retry-After
@@ -70,6 +71,12 @@ class NotFound(ApiError):
     """There is no such model or result."""
 
     status = 404
+
+
+class Conflict(ApiError):
+    """The same request is being worked on, or has been charged already."""
+
+    status = 409
 
 
 class BodyTooLarge(ApiError):
