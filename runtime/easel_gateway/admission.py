@@ -1,12 +1,10 @@
 """Whether a request may be worked on, decided before a model is woken for it, from nothing but the request."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from easel_crds.imagemodel import ImageModel
-from easel_gateway.directory import Entry
-from easel_http.errors import InvalidForm, NotFound
+from easel_http.errors import InvalidForm
 from easel_http.fields import ImageToImageFields
 from easel_http.form import Form
 from easel_http.loras import check_loras
@@ -33,19 +31,6 @@ class Job:
     def pixels(self) -> int:
         """Input pixels that the request is charged for: height x width x images."""
         return self.width * self.height * self.fields.num_images_per_prompt
-
-
-def find_model(fields: ImageToImageFields, entries: Mapping[str, Entry]) -> ImageModel:
-    """The model that the caller means.
-
-    Raises:
-        NotFound: there is none of that name.
-    """
-    entry = entries.get(fields.model_id)
-    if entry is None:
-        known = sorted(entries)
-        raise NotFound(f"there is no model {fields.model_id}; known: {', '.join(known) or 'none'}", models=known)
-    return entry.model
 
 
 async def admit(form: Form, model: ImageModel) -> Job:

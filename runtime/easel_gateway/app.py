@@ -4,36 +4,61 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from easel_crds import __version__
-from easel_gateway import upstream
+from easel_gateway import document, upstream
+from easel_gateway.acceptance import Acceptance
+from easel_gateway.access import Access
 from easel_gateway.directory import Directory
 from easel_gateway.intake import Intake
+from easel_gateway.ledger import Ledger
+from easel_gateway.metrics import Metrics
+from easel_gateway.quotes import new_quotes
 from easel_gateway.results import ResultStore
-from easel_gateway.routes import Straight, health, livepeer, models
+from easel_gateway.routes import Straight, catalogue, health, livepeer, models, quote
+from easel_gateway.routes import metrics as metrics_route
 from easel_gateway.serving import Serving
 from easel_gateway.settings import Settings
 from easel_gateway.waiting import WaitingRoom
 from easel_http import errors
+from easel_http.requests import Requests
+from easel_http.tracing import Traced
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 _log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, directory: Directory, results: ResultStore) -> FastAPI:
+def create_app(
+    settings: Settings,
+    directory: Directory,
+    results: ResultStore,
+    ledger: Ledger | None = None,
+    traces: "TracerProvider | None" = None,
+) -> FastAPI:
     """The application. `/docs` is served from its own files and asks no other host.
 
+    `ledger` gets what is charged, if there is one; `traces` a span for each request for work.
+
     Its `state.waiting` is the waiting room, to be closed by whoever is about to stop the server; its `state.ready` is
-    what `/readyz` says, true unless whoever runs the server knows better.
+    what `/readyz` says, true unless whoever runs the server knows better; its `state.metrics` can follow more numbers.
     """
     waiting = WaitingRoom(directory, settings)
+    metrics = Metrics(directory.entries)
+    metrics.follow("held_requests", "Requests that wait for an endpoint.", lambda: waiting.held)
+    metrics.follow("held_bytes", "Bytes of their bodies.", lambda: waiting.held_bytes)
+    quotes = new_quotes(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with upstream.new_session(settings.work_seconds) as session:
-            app.state.intake = Intake(settings, directory, Serving(waiting, session, results))
+            serving = Serving(waiting, session, results, metrics, ledger)
+            app.state.intake = Intake(settings, directory, Acceptance(directory, quotes, ledger), serving)
             sweeping = asyncio.create_task(_sweep_regularly(results, settings.result_seconds))
             yield
             sweeping.cancel()
@@ -49,12 +74,18 @@ def create_app(settings: Settings, directory: Directory, results: ResultStore) -
     app.state.settings = settings
     app.state.directory = directory
     app.state.waiting = waiting
+    app.state.quotes = quotes
+    app.state.metrics = metrics
+    app.state.ledger = ledger
     app.state.ready = True
-    app.include_router(livepeer.router)
-    app.include_router(models.router)
-    app.include_router(health.router)
+    for router in (livepeer.router, models.router, catalogue.router, quote.router, health.router, metrics_route.router):
+        app.include_router(router)
     errors.install(app)
+    document.install(app, directory)
     app.add_middleware(Straight, routers=[livepeer.router])
+    app.add_middleware(Requests, tell=Access(metrics), stopping="Easel is stopping")
+    if traces is not None:
+        app.add_middleware(Traced, provider=traces)
     return app
 
 

@@ -10,6 +10,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from easel_gateway.admission import Job
 from easel_gateway.ids import new_id
+from easel_gateway.order import Order
 from easel_http.fields import OWN_FIELDS
 from easel_http.spool import Spool
 
@@ -23,6 +24,8 @@ class Outgoing:
     def __init__(self, model_id: str, image: Spool, boundary: str) -> None:
         self.model_id = model_id
         self.sent_whole = False
+        self.withdrawn = False
+        """Whether it ended on our side: that is nothing to blame a runtime for."""
         self.headers: Mapping[str, str] = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         self._image = image
         self._boundary = boundary
@@ -78,13 +81,13 @@ class Arrived(Outgoing):
 class Arriving(Outgoing):
     """The form while its image is still arriving: sent as it comes, and ended once `admitting` says that it may."""
 
-    def __init__(self, model_id: str, image: Spool, admitting: asyncio.Task[Job]) -> None:
+    def __init__(self, model_id: str, image: Spool, admitting: asyncio.Task[Order]) -> None:
         super().__init__(model_id, image, new_id())
         self._admitting = admitting
 
     async def job(self) -> Job:
         await asyncio.wait({self._admitting})  # not awaited itself: a runtime that goes away must not end it
-        return self._admitting.result()
+        return self._admitting.result().job
 
     def payload(self) -> aiohttp.Payload | AsyncIterator[bytes]:
         return self._pieces()
@@ -93,7 +96,11 @@ class Arriving(Outgoing):
         yield self._before_image()
         async for chunk in self._image.chunks():
             yield chunk
-        job = await self.job()
+        try:
+            job = await self.job()
+        except BaseException:
+            self.withdrawn = True
+            raise
         self.sent_whole = True
         yield self._after_image(job)
 

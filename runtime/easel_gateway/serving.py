@@ -1,7 +1,9 @@
-"""From an accepted job to its answer: wait for an endpoint, ask it, and ask again where no work was done."""
+"""From an order to its reply: wait for an endpoint, ask it, ask again where no work was done, charge."""
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,59 +11,121 @@ import aiohttp
 
 from easel_crds.money import plain
 from easel_gateway import upstream
-from easel_gateway.admission import Job
+from easel_gateway.answer import Answer
 from easel_gateway.directory import Endpoint
+from easel_gateway.ids import new_id
+from easel_gateway.ledger import Ledger
+from easel_gateway.metrics import Metrics
+from easel_gateway.order import Order, Reply
 from easel_gateway.outgoing import Arrived, Outgoing
-from easel_gateway.results import ResultStore, new_id
-from easel_gateway.upstream import Answer
+from easel_gateway.results import ResultStore
 from easel_gateway.waiting import WaitingRoom
-from easel_http.errors import UpstreamFailed
+from easel_http.errors import ApiError, UpstreamFailed
+from easel_http.logs import current_request_id, note
+from easel_http.requests import REQUEST_HEADER
+from easel_http.tracing import part, trace_headers
 
 _log = logging.getLogger(__name__)
 _TRIES: Final = 5
+CHARGE_HEADER: Final = "X-Easel-Charge"
+STATE_HEADER: Final = "X-Easel-Model-State"
+WAIT_HEADER: Final = "X-Easel-Wait"
 
 
 @dataclass(frozen=True)
 class Serving:
-    """What the gateway serves jobs with."""
+    """What the gateway serves orders with."""
 
     waiting: WaitingRoom
     session: aiohttp.ClientSession
     results: ResultStore
+    metrics: Metrics
+    ledger: Ledger | None
+    """None: nothing is written down."""
 
-    async def answer(self, job: Job) -> Answer:
-        """The stored images of `job`; errors are those of `WaitingRoom.endpoint`, `attempt` and `finish`."""
+    async def reply(self, order: Order) -> Reply:
+        """What `order` becomes; errors are those of `WaitingRoom.endpoint`, `attempt` and `finish`."""
+        job = order.job
         for tries_left in reversed(range(_TRIES)):
-            async with self.waiting.endpoint(job.model_id, job.image.size, job.fields.loras) as endpoint:
+            async with self._endpoint(job.model_id, job.image.size, job.fields.loras) as (endpoint, waited):
                 try:
                     answer = await self.attempt(endpoint, Arrived(job))
                 except upstream.NotTaken as refusal:
                     if not tries_left:
                         raise refusal.answer from refusal
                     continue
-            return await self.finish(job, answer)
+            return await self.finish(order, answer, waited)
         raise AssertionError("the last try either answers or raises")
 
     async def attempt(self, endpoint: Endpoint, outgoing: Outgoing) -> Answer:
         """The stored images that the runtime at `endpoint` made; errors are those of `upstream.send`."""
         began = asyncio.get_running_loop().time()
+        headers = {REQUEST_HEADER: current_request_id(), **trace_headers()}
+        note(endpoint=endpoint.name)
         try:
-            answer = await upstream.send(self.session, endpoint, outgoing, self.results, new_id())
+            with part("upstream"):
+                answer = await upstream.send(self.session, endpoint, outgoing, self.results, new_id(), headers)
         except upstream.NotTaken as refusal:
-            self.waiting.avoid(outgoing.model_id, endpoint, failed=refusal.failed)
+            if not outgoing.withdrawn:
+                self.waiting.avoid(outgoing.model_id, endpoint, failed=refusal.failed)
             raise
         except UpstreamFailed:
             self.waiting.avoid(outgoing.model_id, endpoint, failed=True)
             raise
-        self.waiting.worked(outgoing.model_id, endpoint, asyncio.get_running_loop().time() - began)
+        finally:
+            seconds = asyncio.get_running_loop().time() - began
+            self.metrics.asked(outgoing.model_id, seconds)
+            note(upstream=round(seconds, 3))
+        self.waiting.worked(outgoing.model_id, endpoint, seconds)
         return answer
 
-    async def finish(self, job: Job, answer: Answer) -> Answer:
-        """Charge for `answer`, which may then be given."""
-        price = job.model.spec.price
-        _log.info(
-            "%s: %d x %dx%d, %s %s",
-            *(job.model_id, len(answer.images), job.width, job.height),
-            *(plain(price.of(job.pixels)), price.currency),
-        )
-        return answer
+    async def finish(self, order: Order, answer: Answer, waited: float) -> Reply:
+        """Charge for `answer`; what may then be given.
+
+        Raises:
+            Unavailable, Conflict: it cannot be charged, so it is not given.
+        """
+        quote = order.quote
+        reply = Reply(answer.images, {**answer.headers, **quote.headers(), CHARGE_HEADER: order.charge_id})
+        if self.ledger is not None:
+            await self._charge(self.ledger, order, answer, reply)
+        amount = quote.amount
+        self.metrics.charged(order.job.model_id, quote.pixels, amount, quote.currency)
+        note(amount=f"{plain(amount)} {quote.currency}", charge=order.charge_id)
+        if _log.isEnabledFor(logging.INFO):
+            job = order.job
+            _log.info(
+                "%s: %d x %dx%d, %s %s",
+                *(job.model_id, len(answer.images), job.width, job.height, plain(amount), quote.currency),
+            )
+        return reply.with_headers({STATE_HEADER: order.state, WAIT_HEADER: f"{waited:.3f}"})
+
+    async def _charge(self, ledger: Ledger, order: Order, answer: Answer, reply: Reply) -> None:
+        kept = reply.to_bytes() if order.claim is not None else b""
+        try:
+            with part("charge"):
+                # To its end even if the caller leaves at this moment: who has the key then gets what was charged.
+                await asyncio.shield(asyncio.ensure_future(ledger.charge(order.charge(answer), order.claim, kept)))
+        except ApiError:
+            await asyncio.shield(self.results.drop(answer.request_id))
+            raise
+
+    @asynccontextmanager
+    async def _endpoint(
+        self, model_id: str, size: int, loras: Collection[str]
+    ) -> AsyncIterator[tuple[Endpoint, float]]:
+        """An endpoint, and the seconds that were waited for it."""
+        endpoint, waited = self.waiting.at_once(model_id, loras), 0.0
+        if endpoint is None:
+            began = asyncio.get_running_loop().time()
+            try:
+                with part("hold"):
+                    endpoint = await self.waiting.wait(model_id, size, loras)
+            finally:
+                waited = asyncio.get_running_loop().time() - began
+                self.metrics.waited(model_id, waited)
+                note(waited=round(waited, 3))
+        try:
+            yield endpoint, waited
+        finally:
+            self.waiting.release(model_id, endpoint)

@@ -7,12 +7,12 @@ nothing (429, 503), or went away before it had the whole form. One that goes awa
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
 
 from easel_gateway.admission import Job
+from easel_gateway.answer import Answer, StoredImage
 from easel_gateway.directory import Endpoint
 from easel_gateway.outgoing import Outgoing
 from easel_gateway.results import ResultStore
@@ -57,25 +57,6 @@ class Relayed(ApiError):
     def body(self) -> dict[str, Any]:
         """The runtime's own JSON."""
         return self._body
-
-
-@dataclass(frozen=True)
-class StoredImage:
-    """One image of an answer, as stored."""
-
-    path: str
-    seed: int
-    nsfw: bool
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back from a runtime."""
-
-    images: tuple[StoredImage, ...]
-    headers: Mapping[str, str]
-    gpu_seconds: float = 0.0
-    """That the model worked on it, as the runtime says."""
 
 
 def new_session(work_seconds: float) -> aiohttp.ClientSession:
@@ -185,7 +166,7 @@ async def _store(response: aiohttp.ClientResponse, job: Job, results: ResultStor
             await asyncio.shield(results.drop(request_id))
         raise
     relayed = {name: response.headers[name] for name in RELAYED_HEADERS if name in response.headers}
-    return Answer(tuple(images), relayed, float(response.headers.get(WORK_SECONDS, 0)))
+    return Answer(request_id, tuple(images), relayed, float(response.headers.get(WORK_SECONDS, 0)))
 
 
 async def _images(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[Mapping[str, str], AsyncIterator[bytes]]]:

@@ -70,7 +70,7 @@ class WaitingRoom:
         """
         endpoint = self.at_once(model_id, loras)
         if endpoint is None:
-            endpoint = await self._wait(model_id, size, loras)
+            endpoint = await self.wait(model_id, size, loras)
         try:
             yield endpoint
         finally:
@@ -130,7 +130,12 @@ class WaitingRoom:
         line.balancer.forgive(endpoint)
         self._grant(model_id, line)
 
-    async def _wait(self, model_id: str, size: int, loras: Collection[str]) -> Endpoint:
+    async def wait(self, model_id: str, size: int, loras: Collection[str] = NO_LORAS) -> Endpoint:
+        """An endpoint, as soon as it is this request's turn; whoever gets it has to `release` it.
+
+        Raises:
+            Busy, NotFound, Unavailable: as `endpoint`.
+        """
         line = self._line(model_id)
         waiter = _Waiter(size, loras)
         self._enter(line, waiter)

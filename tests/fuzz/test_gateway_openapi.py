@@ -79,6 +79,8 @@ def check(case: Case[Any], session: Session) -> None:
         *((label, 10, GenerationMode.POSITIVE) for label in ASKED),
         (QUOTE, 60, GenerationMode.POSITIVE),
         (QUOTE, 60, GenerationMode.NEGATIVE),
+        ("POST /image-to-image", 60, GenerationMode.POSITIVE),
+        ("POST /image-to-image", 60, GenerationMode.NEGATIVE),
     ],
 )
 def test_what_is_asked_is_answered_as_the_document_says(

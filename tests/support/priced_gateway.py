@@ -10,22 +10,16 @@ from httpx2 import ASGITransport, AsyncClient
 
 from easel_gateway import document
 from easel_gateway.app import create_app
-from easel_gateway.quotes import new_quotes
 from easel_gateway.results.folder import FolderStore
-from easel_gateway.routes import catalogue, quote
 from easel_gateway.settings import Settings
 from support.directory import MemoryDirectory
 
 
 def priced_app(directory: MemoryDirectory, folder: Path, *, keys_required: bool = False, **settings: Any) -> FastAPI:
     """A gateway for the models of `directory`."""
-    chosen = Settings(**settings)
-    app = create_app(chosen, directory, FolderStore(folder, 3600))
-    if not hasattr(app.state, "quotes"):
-        app.state.quotes = new_quotes(chosen)
-        app.include_router(catalogue.router)
-        app.include_router(quote.router)
-    document.install(app, directory, keys_required=keys_required)
+    app = create_app(Settings(**settings), directory, FolderStore(folder, 3600))
+    if keys_required:
+        document.install(app, directory, keys_required=True)
     return app
 
 

@@ -12,9 +12,11 @@ from easel_http.errors import (
     BadRequest,
     BodyTooLarge,
     Busy,
+    Conflict,
     Failed,
     InvalidForm,
     NotFound,
+    PaymentRequired,
     TimedOut,
     Unavailable,
     UpstreamFailed,
@@ -28,6 +30,8 @@ router = APIRouter(route_class=StreamRoute)
 _ERRORS = errors(
     {
         BadRequest: "the body or the image cannot be read",
+        PaymentRequired: "the price is above what the caller pays at most; the body has it",
+        Conflict: "a request with this Idempotency-Key is being worked on",
         NotFound: "there is no such model; the known ones are listed",
         BodyTooLarge: "the body has too many bytes, or too many parts",
         InvalidForm: "fields are missing or wrong; each is named",
@@ -55,11 +59,11 @@ async def image_to_image(request: Request) -> JSONResponse:
     """Edit an image as the prompt says. A cold model is started; the request is held meanwhile."""
     intake: Intake = request.app.state.intake
     async with intake.form(request) as upload:
-        answer = await intake.serve(request, upload)
+        reply = await intake.serve(request, upload)
     images = [
-        {"url": intake.url(request, image.path), "seed": image.seed, "nsfw": image.nsfw} for image in answer.images
+        {"url": intake.url(request, image.path), "seed": image.seed, "nsfw": image.nsfw} for image in reply.images
     ]
-    return JSONResponse({"images": images}, headers=dict(answer.headers))
+    return JSONResponse({"images": images}, headers=dict(reply.headers))
 
 
 @router.head("/stream/{request_id}/{image_id}.png", include_in_schema=False)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from easel_gateway.admission import admit, find_model
+from easel_gateway.admission import admit
+from easel_gateway.directory import entry_of
 from easel_http.errors import BadRequest, InvalidForm, NotFound
 from easel_http.fields import ImageToImageFields
 from easel_http.form import Form
@@ -40,7 +41,7 @@ def problem(caught: pytest.ExceptionInfo[InvalidForm]) -> Any:
 
 def test_a_model_is_found_by_its_model_id() -> None:
     entries = {"easel/demo": entry(), "easel/other": entry(name="other")}
-    assert find_model(fields(), entries) is entries["easel/demo"].model
+    assert entry_of("easel/demo", entries) is entries["easel/demo"]
 
 
 @pytest.mark.parametrize(
@@ -52,13 +53,13 @@ def test_a_model_is_found_by_its_model_id() -> None:
 )
 def test_an_unknown_model_is_answered_with_the_known_ones(known: tuple[str, ...], said: str) -> None:
     with pytest.raises(NotFound, match=said) as caught:
-        find_model(fields(), {f"easel/{name}": entry(name=name) for name in known})
+        entry_of("easel/demo", {f"easel/{name}": entry(name=name) for name in known})
     assert caught.value.more == {"models": sorted(f"easel/{name}" for name in known)}
 
 
 def test_a_model_is_not_found_by_another_spelling() -> None:
     with pytest.raises(NotFound):
-        find_model(fields(model_id="Easel/Demo"), {"easel/demo": entry()})
+        entry_of("Easel/Demo", {"easel/demo": entry()})
 
 
 async def test_a_job_knows_the_size_of_its_image_and_its_pixels() -> None:

@@ -479,7 +479,7 @@ async def test_the_description_of_the_api_is_valid_and_names_the_form_and_its_er
     schema = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert schema["properties"].keys() == {"image", *ImageToImageFields.model_fields}
     assert set(schema["required"]) == {"prompt", "image", "model_id"}
-    assert operation["responses"].keys() == {"200", "400", "404", "413", "422", "429", "500", "502", "503", "504"}
+    assert operation["responses"].keys() == {"200", "400", "402", "404", "409", "413", "422", "429", "500", "502", "503", "504"}
     assert set(re.findall(r"#/components/schemas/(\w+)", str(document))) <= document["components"]["schemas"].keys()
 
 
@@ -559,3 +559,58 @@ async def test_many_held_uploads_take_next_to_no_memory(house: House) -> None:
     await asyncio.gather(*asking, return_exceptions=True)
     assert len(body) > 900_000
     assert held < 6 << 20, "the bodies alone are 54 MB"
+
+
+# Prices
+
+
+def seed_call(**texts: str) -> tuple[str, bytes]:
+    return form({**SEED_CALL, **texts}, IMAGE)
+
+
+async def test_an_answer_says_what_it_cost(house: House) -> None:
+    await open_with(house, ToyEngine())
+    answer = await house.ask(num_images_per_prompt="2")
+    assert {name: value for name, value in answer.headers.items() if name.startswith("x-easel-")} == {
+        "x-easel-price": "1.9073484e-08 USD per pixel",
+        "x-easel-amount": "0.000117187485696 USD",
+        "x-easel-pixels": "6144",
+        "x-easel-model-generation": "demo@0",
+        "x-easel-model-state": "ready",
+        "x-easel-wait": "0.000",
+        "x-easel-charge": answer.headers["x-easel-charge"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("headers", "texts"),
+    [({"X-Easel-Max-Price": "0.00005 USD"}, {}), ({}, {"max_price": "1e-8 per pixel"}), ({}, {"max_price": "1 EUR"})],
+)
+async def test_a_request_above_the_most_that_is_paid_wakes_nothing_and_is_told_the_price(
+    house: House, headers: dict[str, str], texts: dict[str, str]
+) -> None:
+    await house.open(entry())
+    answer = await house.send(*seed_call(**texts), **headers)
+    assert answer.status == 402
+    assert answer.json["detail"]["amount"] == "0.000058593742848"
+    assert house.directory.reports == []
+
+
+async def test_the_price_is_that_of_the_acceptance_however_long_a_request_is_held(house: House) -> None:
+    await house.open(entry())
+    held = asyncio.create_task(house.ask(max_price="1"))
+    await house.directory.reached(waiting=1)
+    dearer = replace(entry(price={"amount": "1"}), endpoints=((await house.runtime()).endpoint,))
+    house.directory.put(dearer)
+    answer = await held
+    assert (answer.status, answer.headers["x-easel-price"]) == (200, "1.9073484e-08 USD per pixel")
+    assert (await house.ask()).headers["x-easel-price"] == "1 USD per pixel"
+
+
+async def test_a_quote_binds_the_gateway_that_gave_it(house: House) -> None:
+    await open_with(house, ToyEngine())
+    asked = await house.send("application/json", b'{"model_id": "easel/demo", "pixels": 3072}', "/quote")
+    house.directory.put(replace(house.directory.entries()["easel/demo"], model=entry(price={"amount": "1"}).model))
+    answer = await house.send(*seed_call(), **{"X-Easel-Quote": asked.json["quote"]})
+    assert (answer.status, answer.headers["x-easel-amount"]) == (200, f"{asked.json['amount']} USD")
+    assert (await house.send(*seed_call(), **{"X-Easel-Quote": "x"})).status == 422

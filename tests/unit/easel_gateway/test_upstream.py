@@ -9,6 +9,7 @@ import pytest
 
 from easel_gateway import upstream
 from easel_gateway.admission import Job
+from easel_gateway.answer import Answer, StoredImage
 from easel_gateway.directory import Endpoint
 from easel_gateway.outgoing import Arrived
 from easel_gateway.results import new_id
@@ -58,12 +59,12 @@ def store(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path, 3600)
 
 
-async def send(job: Job, endpoint: Endpoint, store: FolderStore, work_seconds: float = 30) -> upstream.Answer:
+async def send(job: Job, endpoint: Endpoint, store: FolderStore, work_seconds: float = 30) -> Answer:
     async with upstream.new_session(work_seconds) as session:
         return await upstream.send(session, endpoint, Arrived(job), store, new_id())
 
 
-def stored(store: FolderStore, image: upstream.StoredImage) -> bytes:
+def stored(store: FolderStore, image: StoredImage) -> bytes:
     request_id, _, file = image.path.partition("/")
     path = store.find(request_id, file.removesuffix(".png"))
     assert path is not None

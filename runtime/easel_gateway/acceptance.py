@@ -1,0 +1,75 @@
+"""From a form that has arrived to an order: the model, the bounds, the price, the key that makes it happen once."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from easel_gateway.admission import Job, admit
+from easel_gateway.directory import Directory, entry_of
+from easel_gateway.ledger import Claim, Ledger, Repeat
+from easel_gateway.order import Order, Reply
+from easel_gateway.quotes import Quotes
+from easel_gateway.upload import Upload
+from easel_http.form import Form
+from easel_http.logs import note
+
+IDEMPOTENCY_KEY: Final = "idempotency-key"
+
+
+class Replayed(Exception):
+    """The request was answered before; `reply` is that answer."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__("answered before")
+        self.reply = reply
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """What decides whether a request is worked on, and at which price."""
+
+    directory: Directory
+    quotes: Quotes
+    ledger: Ledger | None
+
+    async def order(self, upload: Upload) -> Order:
+        """The order of a request, of which all has arrived when this returns, and against which nothing speaks.
+
+        Raises:
+            ApiError: something does.
+            Replayed: it has been worked on already.
+        """
+        content = upload.content
+        if not content.ended:
+            await content.read()
+        form = Form(content.fields(("model_id",)), content.image)
+        entry = entry_of(form.fields.model_id, self.directory.entries())
+        note(model=form.fields.model_id)
+        job = await admit(form, entry.model)
+        quote = self.quotes.price_job(job, upload.headers, time.time())
+        note(pixels=quote.pixels)
+        claim = await self._claim(upload, job, "anonymous")
+        return Order(job, quote, "anonymous", entry.state, claim)
+
+    async def _claim(self, upload: Upload, job: Job, caller: str) -> Claim | None:
+        key = upload.headers.get(IDEMPOTENCY_KEY, "")
+        if not key or self.ledger is None:
+            return None
+        claimed = await self.ledger.claim(caller, key, await _fingerprint(job))
+        if isinstance(claimed, Repeat):
+            raise Replayed(Reply.from_bytes(claimed.answer))
+        upload.held.push_async_callback(self._give_back, upload, claimed, self.ledger)
+        return claimed
+
+    async def _give_back(self, upload: Upload, claim: Claim, ledger: Ledger) -> None:
+        if not upload.charged:
+            await ledger.release(claim)
+
+
+async def _fingerprint(job: Job) -> str:
+    """What tells a request from others: every field, and each byte of its image."""
+    digest = hashlib.sha256(job.fields.model_dump_json().encode())
+    async for chunk in job.image.chunks():
+        digest.update(chunk)
+    return digest.hexdigest()

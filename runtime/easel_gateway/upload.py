@@ -1,0 +1,68 @@
+"""One request while it is worked on: what it consists of, however it came, and what must be given back in the end."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from starlette.datastructures import Headers
+
+from easel_http.errors import InvalidForm
+from easel_http.fields import ImageToImageFields
+from easel_http.spool import Spool
+
+
+class Content(Protocol):
+    """Fields and an image, which may still be arriving; see `easel_http.form.FormReader`."""
+
+    @property
+    def image(self) -> Spool: ...
+    @property
+    def ended(self) -> bool: ...
+    async def read(self) -> None: ...
+    def so_far(self, name: str) -> str: ...
+    def fields(self, required: tuple[str, ...] = ()) -> ImageToImageFields: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Given:
+    """Content that came whole, by another way than a form."""
+
+    texts: dict[str, str]
+    """By our names."""
+    image: Spool
+    ended: bool = True
+
+    async def read(self) -> None:
+        """There is nothing left to read."""
+
+    def so_far(self, name: str) -> str:
+        """The text of the field that we call `name`."""
+        return self.texts.get(name, "")
+
+    def fields(self, required: tuple[str, ...] = ()) -> ImageToImageFields:
+        """The valid fields.
+
+        Raises:
+            InvalidForm: some are missing or wrong.
+        """
+        fields = ImageToImageFields.from_texts(self.texts)
+        for name in required:
+            if not self.texts.get(name):
+                raise InvalidForm.at(name, "Field required", kind="missing")
+        return fields
+
+    def close(self) -> None:
+        """Give back what the image takes."""
+        self.image.close()
+
+
+@dataclass
+class Upload:
+    """One request from its head to its answer."""
+
+    content: Content
+    headers: Headers
+    held: AsyncExitStack = field(default_factory=AsyncExitStack)
+    """What is given back when the request has ended."""
+    charged: bool = False
