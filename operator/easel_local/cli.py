@@ -69,3 +69,22 @@ def check(files: tuple[Path, ...]) -> None:
     if findings:
         sys.exit("\n".join(map(str, findings)))
     click.echo(f"{len(found.sources)} resources are valid")
+
+
+@main.command()
+@click.option("--url", default=f"http://127.0.0.1:{GATEWAY_PORT}", show_default=True, help="Of the gateway.")
+@click.option("--key", envvar="EASEL_KEY", help="Key to come with; EASEL_KEY has it too, and is seen by fewer.")
+@click.option(
+    "--by", default="model", show_default=True, help="A row for each: any of caller, model, day, with commas."
+)
+@click.option("--since", help="Date (its first moment in UTC) or time, from when on.")
+@click.option("--until", help="Date (to its end) or time, until when.")
+@click.option("--csv", "as_csv", is_flag=True, help="CSV in the place of a table.")
+def usage(*, url: str, key: str | None, by: str, since: str | None, until: str | None, as_csv: bool) -> None:
+    """What was charged by the gateway at --url, added up."""
+    from easel_local.usage import NoUsage, show
+
+    try:
+        show(url, key, {"by": by, "from": since, "to": until}, as_csv=as_csv)
+    except NoUsage as error:
+        sys.exit(f"easel: {error}")

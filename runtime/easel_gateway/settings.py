@@ -56,6 +56,14 @@ class Settings(BaseSettings):
     """How long a quote holds."""
     quote_secret: Annotated[SecretStr, AfterValidator(_not_to_be_guessed)] = SecretStr("")
     """What quotes are signed with, the same for all replicas; empty: random, so that a quote ends with its process."""
+    ledger: SecretStr = SecretStr("")
+    """URL of the ledger's database, SQLite or PostgreSQL, which may have a password; empty: a file of SQLite."""
+    ledger_queue: Annotated[int, Field(ge=1)] = 10_000
+    """Most charges and claims that wait to be written; one more is refused with 503."""
+    ledger_retry_seconds: Annotated[float, Field(ge=0)] = 10
+    """How long one of them is tried again when the database does not answer; then the answer is 503."""
+    repeat_seconds: Annotated[float, Field(gt=0)] = 86_400
+    """How long the answer to an `Idempotency-Key` is repeated."""
 
 
 class ServerSettings(Settings):

@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from easel_gateway.ledger import Claim
 from easel_gateway.ledger.batch import Charging, Claiming, Item, Outcome, Releasing, SomeAreThere, Terms, write
 from easel_gateway.ledger.statements import statements_for
+from easel_gateway.ledger.turns import Turns
 from easel_http.errors import Unavailable
 
 _log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class Writer:
         self._renewed = self._swept = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
+        self._turns = Turns(self._loop, self._thread)
 
     @property
     def deadline(self) -> float:
@@ -84,6 +86,7 @@ class Writer:
             self._waiting.append(item)
             if self._idle:
                 self._wake.notify()
+        self._turns.began()
 
     def close(self) -> None:
         """Write what waits and end; blocks."""
@@ -160,7 +163,19 @@ class Writer:
             if isinstance(item, (Charging, Releasing)) and item.claim is not None:
                 self._held.pop(item.claim.token, None)
         with contextlib.suppress(RuntimeError):  # the loop has ended, and with it whoever waited
-            self._loop.call_soon_threadsafe(_resolve, outcomes)
+            self._loop.call_soon_threadsafe(self._resolve, outcomes)
+        self._turns.done.set()
+
+    def _resolve(self, outcomes: Sequence[tuple[Item, Outcome | Exception]]) -> None:
+        """In the event loop."""
+        self._turns.ended(len(outcomes))
+        for item, outcome in outcomes:
+            if item.future.done():  # nobody waits any more
+                continue
+            if isinstance(outcome, Exception):
+                item.future.set_exception(outcome)
+            else:
+                item.future.set_result(outcome)
 
     def _look_after_claims(self) -> None:
         """Renew those of this process, and forget old ones, each when it is time."""
@@ -181,16 +196,6 @@ class Writer:
         except SQLAlchemyError as error:
             self._renewed = now - terms.claim_seconds / 6
             _log.warning("the ledger's claims cannot be renewed: %s", words(error))
-
-
-def _resolve(outcomes: Sequence[tuple[Item, Outcome | Exception]]) -> None:
-    for item, outcome in outcomes:
-        if item.future.done():  # nobody waits any more
-            continue
-        if isinstance(outcome, Exception):
-            item.future.set_exception(outcome)
-        else:
-            item.future.set_result(outcome)
 
 
 def words(error: BaseException) -> str:
