@@ -34,7 +34,7 @@ def up(
 
     Warm models start at once, others at their first request. The files are read again when they change.
     """
-    from platformdirs import user_cache_path
+    from platformdirs import user_cache_path, user_data_path
     from pydantic import ValidationError
     from rich.console import Console
 
@@ -49,7 +49,7 @@ def up(
     try:
         settings = Settings() if public_url is None else Settings(public_url=public_url)
         with logging_to(console):
-            serve(run(Options(files, host, port, store, settings), console))
+            serve(run(Options(files, host, port, store, user_data_path("easel"), settings), console))
     except ValidationError as error:
         prefix = Settings.model_config.get("env_prefix", "")
         sys.exit("\n".join(f"{prefix}{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()))

@@ -15,6 +15,8 @@ from rich.console import Console
 from watchfiles import awatch
 
 from easel_gateway.app import create_app
+from easel_gateway.ledger import Ledger, LedgerError
+from easel_gateway.ledger.sql import opened
 from easel_gateway.results.folder import FolderStore
 from easel_gateway.server import allow_many_connections, listen, new_server, on_signals, until_told_to_stop
 from easel_gateway.settings import Settings
@@ -38,6 +40,8 @@ class Options:
     host: str
     port: int
     results: Path
+    data: Path
+    """Folder for what is kept for good."""
     settings: Settings
 
 
@@ -62,11 +66,27 @@ async def up(options: Options, console: Console) -> None:
         results.prepare()
     except OSError as error:
         raise NothingToServe(f"results cannot be kept in {options.results}: {error.strerror}; see --results") from error
+    try:
+        async with opened(options.settings, f"sqlite:///{options.data / 'ledger.db'}") as ledger:
+            await _serve(options, console, (found, seen), results, ledger)
+    except LedgerError as error:
+        raise NothingToServe(str(error)) from error
+
+
+async def _serve(
+    options: Options,
+    console: Console,
+    read: tuple[Manifests, documents.Signature],
+    results: FolderStore,
+    ledger: Ledger,
+) -> None:
+    found, seen = read
     with _listen(options) as listening, tempfile.TemporaryDirectory(prefix="easel-") as folder:
         supervisor = Supervisor(Path(folder))
         supervisor.declare(found)
-        gateway = create_app(options.settings, supervisor, results)
+        gateway = create_app(options.settings, supervisor, results, ledger)
         server = new_server(gateway, options.settings, _DRAIN_SECONDS)
+        gateway.state.metrics.follow_server(lambda: server.connections, server.entrance.refused)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="gateway")
         reconciling = asyncio.create_task(supervisor.run(), name="supervisor")
         watching = asyncio.create_task(_reread(found, seen, options.files, supervisor), name="files")

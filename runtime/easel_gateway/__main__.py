@@ -5,25 +5,33 @@ import logging
 import os
 import socket
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from easel_crds import __version__
 from easel_crds.metadata import Label
 from easel_gateway.app import create_app
 from easel_gateway.cluster.directory import ClusterDirectory
 from easel_gateway.cluster.lease import DemandLease
 from easel_gateway.cluster.mirror import Mirror
+from easel_gateway.ledger import LedgerError
+from easel_gateway.ledger.sql import opened
 from easel_gateway.results.folder import FolderStore
 from easel_gateway.server import allow_many_connections, listen, new_server, on_signals, run, until_told_to_stop
 from easel_gateway.settings import Pod, ServerSettings
-from easel_http import logs
+from easel_http import logs, tracing
 from easel_kube.client import ApiError, connected
 from easel_kube.kinds import ENDPOINT_SLICES, IMAGE_MODELS
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
 _log = logging.getLogger("easel_gateway")
 _FIELD_MANAGER: Final = "easel-gateway"
+_LEDGER: Final = "sqlite:////var/lib/easel/ledger.db"
+"""Unless the settings name another."""
 
 
 def main() -> None:
@@ -34,6 +42,7 @@ def main() -> None:
         prefix = "POD_" if error.title == Pod.__name__ else "EASEL_GATEWAY_"
         sys.exit("\n".join(f"{prefix}{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()))
     logs.configure(settings.log_level, settings.log_format)
+    logging.getLogger("easel_gateway.serving").setLevel(logging.WARNING)  # the line of `access` has it too
     allow_many_connections()
     results = FolderStore(settings.results, settings.result_seconds)
     try:
@@ -41,20 +50,33 @@ def main() -> None:
         listening = listen(settings.host, settings.port)
     except OSError as error:
         sys.exit(f"easel-gateway: {error}")
+    try:
+        traces = tracing.provider("easel-gateway", __version__)
+    except tracing.TracingError as error:
+        sys.exit(str(error))
     with listening:
         try:
-            run(_serve(settings, pod, results, listening))
-        except ApiError as error:
+            run(_serve(settings, pod, results, listening, traces))
+        except (ApiError, LedgerError) as error:
             sys.exit(f"easel-gateway: {error}")
+    if traces is not None:
+        tracing.finish(traces)
 
 
-async def _serve(settings: ServerSettings, pod: Pod, results: FolderStore, listening: socket.socket) -> None:
-    async with connected(_FIELD_MANAGER) as kube:
+async def _serve(
+    settings: ServerSettings,
+    pod: Pod,
+    results: FolderStore,
+    listening: socket.socket,
+    traces: "TracerProvider | None",
+) -> None:
+    async with connected(_FIELD_MANAGER) as kube, opened(settings, _LEDGER) as ledger:
         lease = DemandLease(kube, pod)
         directory = ClusterDirectory(lease.publish)
-        gateway = create_app(settings, directory, results)
+        gateway = create_app(settings, directory, results, ledger, traces)
         gateway.state.ready = False
         server = new_server(gateway, settings, settings.drain_seconds)
+        gateway.state.metrics.follow_server(lambda: server.connections, server.entrance.refused)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="gateway")
         beside = {
             asyncio.create_task(Mirror(kube, IMAGE_MODELS, directory.models).run(), name="models"),

@@ -19,7 +19,7 @@ from easel_gateway.ledger import Ledger
 from easel_gateway.metrics import Metrics
 from easel_gateway.quotes import new_quotes
 from easel_gateway.results import ResultStore
-from easel_gateway.routes import Straight, catalogue, health, livepeer, models, quote
+from easel_gateway.routes import Straight, catalogue, health, livepeer, models, quote, usage
 from easel_gateway.routes import metrics as metrics_route
 from easel_gateway.serving import Serving
 from easel_gateway.settings import Settings
@@ -78,8 +78,8 @@ def create_app(
     app.state.metrics = metrics
     app.state.ledger = ledger
     app.state.ready = True
-    for router in (livepeer.router, models.router, catalogue.router, quote.router, health.router, metrics_route.router):
-        app.include_router(router)
+    for route in (livepeer, models, catalogue, quote, usage, health, metrics_route):
+        app.include_router(route.router)
     errors.install(app)
     document.install(app, directory)
     app.add_middleware(Straight, routers=[livepeer.router])

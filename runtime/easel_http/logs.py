@@ -36,6 +36,11 @@ def note(**facts: object) -> None:
         known.update(facts)
 
 
+def noted(name: str) -> object:
+    """What was noted under `name` for the request that is worked on here; 0 if nothing was."""
+    return (FACTS.get() or {}).get(name, 0)
+
+
 def _with_request(record: logging.LogRecord) -> bool:
     if request_id := REQUEST_ID.get():
         record.request = request_id

@@ -28,6 +28,8 @@ def told(job: Job, model_id: str) -> Iterator[None]:
             note(batch=job.largest)
         if job.started is not None:
             note(waited=round(job.started - job.queued, 3))
+            if job.ended is not None:
+                note(worked=round(job.ended - job.started, 3))
         _record(job, {"model": model_id, **work}, failure)
 
 

@@ -278,7 +278,13 @@ def test_a_terminal_gets_a_live_table(tmp_path: Path, cache: Path) -> None:
         [sys.executable, "-m", "easel_local", "up", str(tmp_path / "models"), "--port", "0"],
         stdout=theirs,
         stderr=theirs,
-        env={**os.environ, "XDG_CACHE_HOME": str(cache), "TERM": "xterm", "COLUMNS": "160"},
+        env={
+            **os.environ,
+            "XDG_CACHE_HOME": str(cache),
+            "XDG_DATA_HOME": str(tmp_path / "data"),
+            "TERM": "xterm",
+            "COLUMNS": "160",
+        },
         start_new_session=True,
     )
     os.close(theirs)

@@ -97,7 +97,12 @@ def easel_up(folder: Path, cache: Path, *extra: str, environment: Mapping[str, s
     for name in ("empty", "tmp"):
         (folder.parent / name).mkdir(exist_ok=True)
     arguments = [str(folder), "--plain", "--port", "0", "--results", str(folder.parent / "results"), *extra]
-    offline = {"XDG_CACHE_HOME": str(cache), "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    offline = {
+        "XDG_CACHE_HOME": str(cache),
+        "XDG_DATA_HOME": str(folder.parent / "data"),
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
     offline["TMPDIR"] = str(folder.parent / "tmp")  # who is killed leaves things behind
     run = EaselUp(arguments, {**offline, **(environment or {})}, folder.parent / "empty")
     try:

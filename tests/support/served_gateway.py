@@ -17,6 +17,7 @@ from typing import Final
 from easel_crds.demand import Demand
 from easel_gateway.app import create_app
 from easel_gateway.directory import Endpoint, Entry
+from easel_gateway.ledger.sql import opened
 from easel_gateway.results.folder import FolderStore
 from easel_gateway.server import allow_many_connections, new_server, run, until_told_to_stop
 from easel_gateway.settings import ServerSettings
@@ -75,17 +76,18 @@ def _entry(said: Mapping[str, object]) -> Entry:
 async def _serve(settings: ServerSettings, directory: FileDirectory, listening: socket.socket) -> None:
     results = FolderStore(settings.results, settings.result_seconds)
     results.prepare()
-    gateway = create_app(settings, directory, results)
-    server = new_server(gateway, settings, settings.drain_seconds)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    following = asyncio.create_task(directory.follow())
-    try:
-        await until_told_to_stop({serving, following})
-    finally:
-        gateway.state.waiting.close()
-        server.should_exit = True
-        await asyncio.wait({serving})
-        following.cancel()
+    async with opened(settings, f"sqlite:///{settings.results.parent / 'ledger.db'}") as ledger:
+        gateway = create_app(settings, directory, results, ledger)
+        server = new_server(gateway, settings, settings.drain_seconds)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        following = asyncio.create_task(directory.follow())
+        try:
+            await until_told_to_stop({serving, following})
+        finally:
+            gateway.state.waiting.close()
+            server.should_exit = True
+            await asyncio.wait({serving})
+            following.cancel()
 
 
 def main() -> None:

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -30,6 +31,7 @@ from easel_gateway.ledger.batch import Charging, Claiming, Releasing, Terms, wro
 from easel_gateway.ledger.database import name_of, parse, reading_engine, writing_engine
 from easel_gateway.ledger.migrating import migrate
 from easel_gateway.ledger.writer import Writer, WriterBounds, unavailable, words
+from easel_gateway.settings import Settings
 from easel_http.errors import ApiError, Unavailable
 
 _log = logging.getLogger(__name__)
@@ -69,6 +71,25 @@ async def open_ledger(url: str, bounds: Bounds | None = None) -> Ledger:
         raise LedgerError(f"the ledger in {name_of(where)} cannot be opened: {_without(where, words(error))}") from None
     terms = Terms(bounds.claim_seconds, bounds.repeat_seconds)
     return SqlLedger(Writer(writing, WriterBounds(bounds.queue, bounds.retry_seconds, terms)), writing, reading)
+
+
+@asynccontextmanager
+async def opened(settings: Settings, default: str) -> AsyncIterator[Ledger]:
+    """The ledger that the settings name, or else the one at the URL `default`, until the context ends.
+
+    Raises:
+        LedgerError: as `open_ledger`.
+    """
+    bounds = Bounds(
+        queue=settings.ledger_queue,
+        retry_seconds=settings.ledger_retry_seconds,
+        repeat_seconds=settings.repeat_seconds,
+    )
+    ledger = await open_ledger(settings.ledger.get_secret_value() or default, bounds)
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
 
 
 def _prepare(url: URL) -> tuple[Engine, Engine]:

@@ -22,6 +22,7 @@ from easel_http.errors import (
 )
 from easel_http.fields import MAX_SEED, ImageToImageFields, form_schema
 from easel_http.form import Form, FormLimits, read_form
+from easel_http.logs import noted
 from easel_http.openapi import ImageResponse, errors, header
 from easel_runtime.answers import EVENTS, JSON, MULTIPART, NSFW, SEED, answer, form_of
 from easel_runtime.encoding import ENCODERS, encode_png
@@ -35,6 +36,7 @@ from easel_runtime.worker import Worker
 
 ADJUSTED: Final = "X-Easel-Adjusted"
 IGNORED: Final = "X-Easel-Ignored"
+WORKED: Final = "X-Easel-Gpu-Seconds"
 _FORMS: Final[dict[str, Any]] = {
     JSON: {},  # FastAPI puts the model's schema there
     MULTIPART: {"schema": {"type": "string", "format": "binary", "description": "One part per image."}},
@@ -49,6 +51,7 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         "headers": {
             ADJUSTED: header("Values that were moved to a bound, as `num_inference_steps=4, guidance_scale=0`."),
             IGNORED: header("Fields that were sent and that this model, or this request, has no use for."),
+            WORKED: header("Seconds that the model worked on the request.", type="number", minimum=0),
             SEED: header("Seed of the image that is the answer.", type="integer", minimum=0, maximum=MAX_SEED),
             NSFW: header("Whether the image that is the answer was found to be not safe for work.", type="boolean"),
         },
@@ -102,6 +105,7 @@ async def image_to_image(request: Request) -> Response:
             return EventStream(worker, generation, headers, held.pop_all())
         work = worker.generate(generation, encode=ENCODERS.get(kind, encode_png))
         outputs = await while_connected(request, work)
+        headers[WORKED] = str(noted("worked"))
         return answer(outputs, kind, headers, held.pop_all())
 
 

@@ -9,12 +9,14 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from easel_crds.demand import Demand
 from easel_gateway.app import create_app
 from easel_gateway.directory import Endpoint, Entry
+from easel_gateway.ledger.sql import opened
 from easel_gateway.results.folder import FolderStore
 from easel_gateway.server import Server, allow_many_connections, listen, new_server, run
 from easel_gateway.settings import Settings
@@ -61,28 +63,30 @@ class ToldDirectory:
         return held
 
 
-def build(directory: ToldDirectory, folder: Path) -> Server:
+@asynccontextmanager
+async def built(directory: ToldDirectory, folder: Path) -> AsyncIterator[Server]:
     """The server of the gateway; what else the gateway needs to be what users run belongs here."""
     settings = Settings()
     results = FolderStore(folder, settings.result_seconds)
     results.prepare()
-    return new_server(create_app(settings, directory, results), settings, drain_seconds=1)
+    async with opened(settings, f"sqlite:///{folder}/ledger.db") as ledger:
+        yield new_server(create_app(settings, directory, results, ledger), settings, drain_seconds=1)
 
 
 async def main(url: str, folder: Path) -> None:
     """Serve until standard input ends."""
     directory = ToldDirectory(url)
-    server = build(directory, folder)
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    with listen(os.environ["HOST"], int(os.environ["PORT"])) as listening:
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        while line := await lines.readline():
-            held = await directory.obey(line.decode())
-            sys.stdout.write(f"{held}\n")
-            sys.stdout.flush()
-        server.should_exit = True
-        await serving
+    async with built(directory, folder) as server:
+        with listen(os.environ["HOST"], int(os.environ["PORT"])) as listening:
+            serving = asyncio.create_task(server.serve(sockets=[listening]))
+            while line := await lines.readline():
+                held = await directory.obey(line.decode())
+                sys.stdout.write(f"{held}\n")
+                sys.stdout.flush()
+            server.should_exit = True
+            await serving
 
 
 if __name__ == "__main__":

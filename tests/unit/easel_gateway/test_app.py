@@ -479,7 +479,20 @@ async def test_the_description_of_the_api_is_valid_and_names_the_form_and_its_er
     schema = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert schema["properties"].keys() == {"image", *ImageToImageFields.model_fields}
     assert set(schema["required"]) == {"prompt", "image", "model_id"}
-    assert operation["responses"].keys() == {"200", "400", "402", "404", "409", "413", "422", "429", "500", "502", "503", "504"}
+    assert operation["responses"].keys() == {
+        "200",
+        "400",
+        "402",
+        "404",
+        "409",
+        "413",
+        "422",
+        "429",
+        "500",
+        "502",
+        "503",
+        "504",
+    }
     assert set(re.findall(r"#/components/schemas/(\w+)", str(document))) <= document["components"]["schemas"].keys()
 
 
