@@ -93,11 +93,13 @@ crds: .venv/ready ## Write crds/*.yaml and docs/resources.md from the models
 .PHONY: lock
 lock: $(UV) ## Write requirements/*.txt from pyproject.toml: pinned, with hashes, without addresses
 	$(LOCK) pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
-	for extra in operator gateway local; do \
+	for extra in operator local; do \
 		$(LOCK) pyproject.toml --extra $$extra --constraint requirements/dev.txt --output-file requirements/$$extra.txt; \
 	done
-	@# The image has what traces need: where it runs, nothing can be added to it.
-	$(LOCK) pyproject.toml --extra runtime --extra telemetry --constraint requirements/dev.txt --output-file requirements/runtime.txt
+	@# Images have what traces need: where they run, nothing can be added to them.
+	for extra in gateway runtime; do \
+		$(LOCK) pyproject.toml --extra $$extra --extra telemetry --constraint requirements/dev.txt --output-file requirements/$$extra.txt; \
+	done
 	$(LOCK) pyproject.toml --extra runtime --group bench --constraint requirements/dev.txt --output-file requirements/bench.txt
 
 .PHONY: clean
