@@ -2,8 +2,10 @@ import asyncio
 import contextlib
 
 import pytest
+import sqlalchemy
 
 from easel_gateway.ledger import Claim, Ledger, Repeat
+from easel_gateway.ledger.statements import statements_for
 from easel_http.errors import Conflict, InvalidForm
 from support.ledgers import charge, ledger_at, rows
 
@@ -129,3 +131,15 @@ async def test_a_charge_that_is_refused_leaves_its_key_to_be_given_back(ledger: 
         await ledger.charge(charge("one"), claim, b"answer")
     await ledger.release(claim)
     await claimed(ledger)
+
+
+async def test_old_claims_and_answers_are_swept_and_others_are_not(ledger: Ledger, url: str) -> None:
+    await claimed(ledger, "working")
+    await ledger.charge(charge("one"), await claimed(ledger, "answered"), b"answer")
+    await claimed(ledger, "forgotten")
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE claims SET expires = expires - 7200 WHERE key = 'forgotten'"))
+        connection.execute(statements_for(engine.dialect.name).sweep)
+    engine.dispose()
+    assert {row.key for row in rows(url, "SELECT key FROM claims")} == {"working", "answered"}

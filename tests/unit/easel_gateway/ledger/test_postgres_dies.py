@@ -147,7 +147,8 @@ async def test_a_commit_whose_answer_was_lost_is_found_and_not_repeated(mortal: 
         claim = await ledger.claim("ada", "key", "print")
         assert isinstance(claim, Claim)
         dialect = ledger._writing.dialect  # type: ignore[attr-defined]
-        commit, lost = dialect.do_commit, []
+        commit = dialect.do_commit
+        lost: list[object] = []
 
         def commit_and_lose(connection: object) -> None:
             commit(connection)
