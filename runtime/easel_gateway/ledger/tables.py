@@ -59,7 +59,7 @@ class Moment(TypeDecorator[datetime]):
 
 def moment(time: datetime) -> str:
     """`time` in UTC, always as long: 2026-11-29T06:52:30.000001Z."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 metadata: Final = MetaData(
