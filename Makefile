@@ -24,6 +24,7 @@ demo: .venv/ready ## Serve the demo model on http://127.0.0.1:8080: no GPU, no n
 
 .PHONY: test
 test: check ## Everything: check, unit, contract, end-to-end on this machine and on a real cluster
+	@$(BIN)/python tests/services.py
 	@PYTHONPATH=tests $(BIN)/python tests/cluster/suite.py build
 	@# Side by side, because the cluster mostly waits and the rest mostly computes; each says its piece when it has ended.
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going here e2e

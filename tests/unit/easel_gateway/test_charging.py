@@ -1,0 +1,165 @@
+"""What a request costs and when: written before the answer, once, and nothing for what fails."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from easel_gateway.ledger import Charge, Claim, Ledger
+from easel_gateway.ledger.sql import open_ledger
+from easel_http.errors import Unavailable
+from support.engines import ToyEngine
+from support.gateway_house import IMAGE, SEED_CALL, Answer, House, ready
+from support.pictures import encoded, form, picture
+from support.runtimes import until
+
+
+class Accounts:
+    """A gateway with a ledger in a file."""
+
+    def __init__(self, house: House, file: Path, ledger: Ledger) -> None:
+        self.house = house
+        self.ledger = ledger
+        self._file = file
+
+    async def open(self, engine: ToyEngine, ledger: Ledger | None = None) -> None:
+        toy = await self.house.runtime(engine)
+        await self.house.open(ready(toy.endpoint), ledger=ledger or self.ledger)
+
+    async def ask(self, key: str = "", image: bytes = IMAGE, **texts: str) -> Answer:
+        headers = {"Idempotency-Key": key} if key else {}
+        return await self.house.send(*form({**SEED_CALL, **texts}, image), **headers)
+
+    def rows(self) -> list[dict[str, Any]]:
+        with closing(sqlite3.connect(self._file)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute("SELECT * FROM charges ORDER BY time")]
+
+    def images(self) -> int:
+        return sum(path.is_file() for path in self.house.folder.rglob("*"))
+
+
+@pytest.fixture
+async def accounts(tmp_path: Path) -> AsyncIterator[Accounts]:
+    ledger = await open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(ledger.close)
+        yield Accounts(House(stack, tmp_path / "results"), tmp_path / "ledger.db", ledger)
+
+
+async def test_a_row_says_who_had_what_made_at_which_price(accounts: Accounts) -> None:
+    await accounts.open(ToyEngine())
+    answer = await accounts.ask(num_images_per_prompt="2")
+    (row,) = accounts.rows()
+    assert row["request_id"] == answer.headers["x-easel-charge"]
+    assert f"{row['amount']} USD" == answer.headers["x-easel-amount"]
+    assert (row["caller"], row["model_id"], row["model"]) == ("anonymous", "easel/demo", "demo")
+    assert (row["width"], row["height"], row["images"], row["pixels"]) == (64, 48, 2, 6144)
+    assert Decimal(row["amount"]) == Decimal("1.9073484e-08") * 6144
+    assert 0 <= row["gpu_seconds"] <= row["seconds"]
+
+
+async def test_what_fails_costs_nothing(accounts: Accounts) -> None:
+    engine = ToyEngine()
+    engine.errors = [RuntimeError("no")]
+    await accounts.open(engine)
+    assert (await accounts.ask()).status == 500
+    assert (await accounts.ask(strength="9")).status == 422
+    assert (await accounts.ask(max_price="0")).status == 402
+    assert accounts.rows() == []
+
+
+async def test_a_key_that_comes_again_gets_the_same_answer_without_work(accounts: Accounts) -> None:
+    engine = ToyEngine()
+    await accounts.open(engine)
+    first, second = await accounts.ask("once"), await accounts.ask("once")
+    assert first.json == second.json
+    assert "idempotent-replayed" not in first.headers
+    assert second.headers["idempotent-replayed"] == "true"
+    assert second.headers["x-easel-amount"] == first.headers["x-easel-amount"]
+    assert len(engine.generations) == len(accounts.rows()) == 1
+
+
+async def test_a_large_upload_is_not_worked_on_twice_either(accounts: Accounts) -> None:
+    engine = ToyEngine()
+    await accounts.open(engine)
+    big = encoded(picture(400, 300), "BMP")
+    first, second = await accounts.ask("once", big), await accounts.ask("once", big)
+    assert first.json == second.json
+    assert len(engine.generations) == len(accounts.rows()) == 1
+    await accounts.house.directory.reached(in_flight=0)
+
+
+async def test_a_key_of_another_request_is_refused(accounts: Accounts) -> None:
+    await accounts.open(ToyEngine())
+    await accounts.ask("once")
+    assert (await accounts.ask("once", prompt="another")).status == 422
+    assert (await accounts.ask("once", encoded(picture(9, 9)))).status == 422
+    assert len(accounts.rows()) == 1
+
+
+async def test_a_key_in_work_is_said_to_be(accounts: Accounts) -> None:
+    engine = ToyEngine()
+    engine.may_step.clear()
+    await accounts.open(engine)
+    first = asyncio.create_task(accounts.ask("once"))
+    await accounts.house.directory.reached(in_flight=1)
+    await until(engine.in_step.is_set)
+    second = await accounts.ask("once")
+    assert (second.status, "retry-after" in second.headers) == (409, True)
+    engine.may_step.set()
+    assert (await first).status == 200
+
+
+async def test_a_key_is_free_again_after_a_failure_and_after_its_caller_has_left(accounts: Accounts) -> None:
+    engine = ToyEngine()
+    engine.errors = [RuntimeError("no")]
+    await accounts.open(engine)
+    assert (await accounts.ask("failed")).status == 500
+    engine.may_step.clear()
+    engine.in_step.clear()
+    leaving = asyncio.create_task(accounts.ask("left"))
+    await until(engine.in_step.is_set)
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    await accounts.house.directory.reached(in_flight=0)
+    engine.may_step.set()
+    async with asyncio.timeout(10):
+        while (answer := await accounts.ask("left")).status == 409:  # noqa: ASYNC110 (its caller is noticed to be gone)
+            await asyncio.sleep(0)
+    assert answer.status == (await accounts.ask("failed")).status == 200
+    assert len(accounts.rows()) == 2
+
+
+class Away:
+    """A ledger whose database cannot be reached."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    async def charge(self, _: Charge, __: Claim | None = None, ___: bytes = b"") -> None:
+        raise Unavailable("the ledger cannot be reached", retry_after=5)
+
+
+async def test_what_cannot_be_charged_is_not_given(accounts: Accounts) -> None:
+    await accounts.open(ToyEngine(), Away(accounts.ledger))
+    answer = await accounts.ask()
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert accounts.images() == 0
+    assert accounts.rows() == []
+
+
+async def test_usage_adds_up_what_was_charged(accounts: Accounts) -> None:
+    await accounts.open(ToyEngine())
+    for _ in range(3):
+        await accounts.ask()
+    (row,) = (await accounts.house.get("/usage?by=caller,model")).json["data"]
+    assert (row["requests"], row["pixels"], row["amount"]) == (3, 9216, "0.000175781228544")
