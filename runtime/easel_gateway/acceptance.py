@@ -32,6 +32,8 @@ class Acceptance:
     directory: Directory
     quotes: Quotes
     ledger: Ledger | None
+    default_model: str = ""
+    """Of requests that name none; empty: they are refused."""
 
     async def order(self, upload: Upload) -> Order:
         """The order of a request, of which all has arrived when this returns, and against which nothing speaks.
@@ -43,7 +45,10 @@ class Acceptance:
         content = upload.content
         if not content.ended:
             await content.read()
-        form = Form(content.fields(("model_id",)), content.image)
+        fields = content.fields(() if self.default_model else ("model_id",))
+        if not fields.model_id:
+            fields = fields.model_copy(update={"model_id": self.default_model})
+        form = Form(fields, content.image)
         entry = entry_of(form.fields.model_id, self.directory.entries())
         note(model=form.fields.model_id)
         job = await admit(form, entry.model)

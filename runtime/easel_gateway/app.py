@@ -7,19 +7,21 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
 from easel_crds import __version__
 from easel_gateway import document, upstream
 from easel_gateway.acceptance import Acceptance
 from easel_gateway.access import Access
+from easel_gateway.cors import cors
 from easel_gateway.directory import Directory
 from easel_gateway.intake import Intake
 from easel_gateway.ledger import Ledger
 from easel_gateway.metrics import Metrics
 from easel_gateway.quotes import new_quotes
 from easel_gateway.results import ResultStore
-from easel_gateway.routes import Straight, catalogue, health, livepeer, models, quote, usage
+from easel_gateway.routes import Straight, catalogue, health, huggingface, livepeer, models, openai, quote, usage
 from easel_gateway.routes import metrics as metrics_route
 from easel_gateway.serving import Serving
 from easel_gateway.settings import Settings
@@ -53,12 +55,13 @@ def create_app(
     metrics.follow("held_requests", "Requests that wait for an endpoint.", lambda: waiting.held)
     metrics.follow("held_bytes", "Bytes of their bodies.", lambda: waiting.held_bytes)
     quotes = new_quotes(settings)
+    acceptance = Acceptance(directory, quotes, ledger, settings.default_model)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with upstream.new_session(settings.work_seconds) as session:
             serving = Serving(waiting, session, results, metrics, ledger)
-            app.state.intake = Intake(settings, directory, Acceptance(directory, quotes, ledger), serving)
+            app.state.intake = Intake(settings, directory, acceptance, serving)
             sweeping = asyncio.create_task(_sweep_regularly(results, settings.result_seconds))
             yield
             sweeping.cancel()
@@ -78,14 +81,16 @@ def create_app(
     app.state.metrics = metrics
     app.state.ledger = ledger
     app.state.ready = True
-    for route in (livepeer, models, catalogue, quote, usage, health, metrics_route):
+    for route in (livepeer, openai, huggingface, models, catalogue, quote, usage, health, metrics_route):
         app.include_router(route.router)
     errors.install(app)
     document.install(app, directory)
-    app.add_middleware(Straight, routers=[livepeer.router])
+    app.add_middleware(Straight, routers=[livepeer.router, openai.router])
     app.add_middleware(Requests, tell=Access(metrics), stopping="Easel is stopping")
     if traces is not None:
         app.add_middleware(Traced, provider=traces)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, **cors(settings.cors_origins))
     return app
 
 

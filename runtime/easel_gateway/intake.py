@@ -23,6 +23,7 @@ from easel_gateway.settings import Settings
 from easel_gateway.upload import Content, Given, Upload
 from easel_gateway.upstream import NotTaken
 from easel_http.disconnect import while_connected
+from easel_http.errors import Unavailable
 from easel_http.form import FormReader
 from easel_http.parts import SEED, FormLimits, Names
 from easel_http.spool import Spool
@@ -94,6 +95,21 @@ class Intake:
         if not base and (host := request.headers.get("host")):
             base = f"{request.scope['scheme']}://{host}"
         return f"{base or str(request.base_url).rstrip('/')}/stream/{path}"
+
+    async def image(self, path: str) -> bytes:
+        """The file of a result that was just stored under `path`.
+
+        Raises:
+            Unavailable: it cannot be read.
+        """
+        request_id, _, name = path.partition("/")
+        file = await asyncio.to_thread(self.serving.results.find, request_id, name.removesuffix(".png"))
+        try:
+            if file is not None:
+                return await asyncio.to_thread(file.read_bytes)
+        except OSError as error:
+            raise Unavailable(f"the result cannot be read: {error.strerror}", retry_after=10) from error
+        raise Unavailable("the result is not there any more", retry_after=10)
 
     @asynccontextmanager
     async def _opened(self, request: Request, content: Content) -> AsyncIterator[Upload]:

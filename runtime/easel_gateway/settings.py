@@ -64,6 +64,10 @@ class Settings(BaseSettings):
     """How long one of them is tried again when the database does not answer; then the answer is 503."""
     repeat_seconds: Annotated[float, Field(gt=0)] = 86_400
     """How long the answer to an `Idempotency-Key` is repeated."""
+    default_model: Annotated[str, Field(max_length=96)] = ""
+    """Model of requests that name none; empty: they are refused."""
+    cors_origins: str = ""
+    """Origins whose pages may use the gateway from a browser, with commas between them, or *; empty: its own alone."""
 
 
 class ServerSettings(Settings):

@@ -1,5 +1,6 @@
 """One request while it is worked on: what it consists of, however it came, and what must be given back in the end."""
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -20,6 +21,7 @@ class Content(Protocol):
     def ended(self) -> bool: ...
     async def read(self) -> None: ...
     def so_far(self, name: str) -> str: ...
+    def sent(self) -> Mapping[str, str]: ...
     def fields(self, required: tuple[str, ...] = ()) -> ImageToImageFields: ...
     def close(self) -> None: ...
 
@@ -39,6 +41,10 @@ class Given:
     def so_far(self, name: str) -> str:
         """The text of the field that we call `name`."""
         return self.texts.get(name, "")
+
+    def sent(self) -> Mapping[str, str]:
+        """All texts."""
+        return self.texts
 
     def fields(self, required: tuple[str, ...] = ()) -> ImageToImageFields:
         """The valid fields.

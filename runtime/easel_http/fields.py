@@ -6,7 +6,7 @@ own default, so its default here is None.
 
 import json
 import math
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -94,6 +94,8 @@ class ImageToImageFields(BaseModel):
     """Denoising steps. Default: the model's."""
     num_images_per_prompt: Annotated[int, Field(ge=1, le=MAX_IMAGES)] = 1
     """How many images to make."""
+    response_format: Literal["url", "b64_json", "data"] = "url"
+    """How the gateway gives images out: where to fetch them, in base64, or as data URLs."""
     # Excluded when written: what a caller pays is between it and the gateway.
     max_price: Annotated[MaxPriceText | None, Field(exclude=True)] = None
     """The most that this request may cost, or a pixel of it; above it the gateway answers 402. A runtime ignores it."""

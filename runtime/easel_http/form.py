@@ -100,6 +100,10 @@ class FormReader:
         texts = self._parts.texts()
         return next((value for theirs, value in texts.items() if self._parts.ours(theirs) == name), "")
 
+    def sent(self) -> Mapping[str, str]:
+        """The texts that have a meaning, by the caller's names."""
+        return self._parts.texts()
+
     def fields(self, required: tuple[str, ...] = ()) -> ImageToImageFields:
         """The fields of the form that was read; every problem is reported at once, the missing image among them."""
         theirs = self._parts.texts()

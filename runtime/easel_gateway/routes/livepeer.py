@@ -1,10 +1,12 @@
 """The seed contract: `POST /image-to-image` and the `/stream/` addresses in its answers."""
 
 import asyncio
+import base64
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse
 
+from easel_gateway.answer import StoredImage
 from easel_gateway.intake import Intake
 from easel_gateway.routes import StreamRoute
 from easel_gateway.settings import Settings
@@ -60,10 +62,20 @@ async def image_to_image(request: Request) -> JSONResponse:
     intake: Intake = request.app.state.intake
     async with intake.form(request) as upload:
         reply = await intake.serve(request, upload)
+        form = upload.content.so_far("response_format")
     images = [
-        {"url": intake.url(request, image.path), "seed": image.seed, "nsfw": image.nsfw} for image in reply.images
+        {**await _given_out(intake, request, image, form), "seed": image.seed, "nsfw": image.nsfw}
+        for image in reply.images
     ]
     return JSONResponse({"images": images}, headers=dict(reply.headers))
+
+
+async def _given_out(intake: Intake, request: Request, image: StoredImage, form: str) -> dict[str, str]:
+    """The image in the `form` that its caller wants."""
+    if form not in ("b64_json", "data"):
+        return {"url": intake.url(request, image.path)}
+    text = base64.b64encode(await intake.image(image.path)).decode()
+    return {"b64_json": text} if form == "b64_json" else {"url": f"data:image/png;base64,{text}"}
 
 
 @router.head("/stream/{request_id}/{image_id}.png", include_in_schema=False)

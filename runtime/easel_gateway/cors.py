@@ -1,0 +1,48 @@
+"""Which pages of other origins a browser lets use the gateway, and what they get to see of an answer."""
+
+from typing import Any, Final
+
+_EXPOSED: Final = (
+    "Idempotent-Replayed",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Easel-Adjusted",
+    "X-Easel-Amount",
+    "X-Easel-Charge",
+    "X-Easel-Ignored",
+    "X-Easel-Model-Generation",
+    "X-Easel-Model-State",
+    "X-Easel-Nsfw",
+    "X-Easel-Pixels",
+    "X-Easel-Price",
+    "X-Easel-Seed",
+    "X-Easel-Wait",
+    "X-Request-Id",
+)
+_SENT: Final = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "Range",
+    "X-Api-Key",
+    "X-Easel-Max-Price",
+    "X-Easel-Quote",
+    "X-Request-Id",
+)
+_SECONDS: Final = 600
+"""How long a browser remembers what it was told."""
+
+
+def cors(origins: str) -> dict[str, Any]:
+    """Options of Starlette's middleware for a list of `origins` with commas between them; `*`: all.
+
+    Cookies are never asked for: whoever needs a key sends it as a header.
+    """
+    return {
+        "allow_origins": [origin.strip() for origin in origins.split(",")],
+        "allow_methods": ["GET", "HEAD", "POST", "DELETE"],
+        "allow_headers": list(_SENT),
+        "expose_headers": list(_EXPOSED),
+        "max_age": _SECONDS,
+    }
