@@ -20,8 +20,8 @@ LENGTH: Final = 100
 _TEXT: Final = re.compile(
     rf" *(?P<amount>{AMOUNT})(?: +(?P<currency>[A-Z]{{3}}))?(?: +per +(?P<unit>pixel|[1-9][0-9]{{0,9}} +pixels))? *"
 )
-PATTERN: Final = re.sub(r"[?](P<[a-z]+>|:)", "", f"^{_TEXT.pattern}$")
-"""The grammar for documents, which do not know Python's groups; a currency must exist beside."""
+PATTERN: Final = re.sub(r"[?](P<[a-z]+>|:)", "", f"^{_TEXT.pattern}$").replace("[A-Z]{3}", "|".join(CURRENCIES))
+"""The grammar for documents, which do not know Python's groups, with the currencies that there are."""
 
 
 @dataclass(frozen=True)

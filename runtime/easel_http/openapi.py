@@ -27,6 +27,21 @@ class ImageResponse(BaseModel):
     images: list[Image]
 
 
+class GivenImage(Image):
+    """One image of an answer of the gateway, in the form that was asked for."""
+
+    url: str = ""
+    """Where to fetch it, for a limited time, or the image itself as a data URL; absent if it is in `b64_json`."""
+    b64_json: str = ""
+    """The image's file in base64; absent unless `response_format` is b64_json."""
+
+
+class GivenResponse(BaseModel):
+    """The answer of the gateway to `POST /image-to-image`."""
+
+    images: list[GivenImage]
+
+
 class Message(BaseModel):
     """What is wrong; some errors say more beside the sentence."""
 

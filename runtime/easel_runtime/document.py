@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from easel_http.fields import OWN_FIELDS
 from easel_http.openapi import header
 from easel_http.requests import REQUEST_HEADER
 from easel_runtime.middleware import STATUS_HEADER, WORK_PATH, strict
@@ -38,6 +39,8 @@ def as_served(document: Mapping[str, Any], settings: Settings) -> dict[str, Any]
             answer.setdefault("headers", {})[REQUEST_HEADER] = {**header("The request's id."), "required": True}
     work = served["paths"][WORK_PATH]["post"]
     fields = work["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    for name in OWN_FIELDS:  # of the gateway
+        fields.pop(name, None)
     fields["model_id"]["enum"] = ["", settings.model_id]
     fields["num_images_per_prompt"]["maximum"] = settings.parameters.max_images
     if settings.auth_token is None:

@@ -131,6 +131,6 @@ def fault_of_detail(detail: Any, *, in_fields: bool) -> str:
         well = isinstance(detail, dict) and isinstance(detail.get("msg"), str) and detail["msg"]
         return "" if well else f"detail {detail}"
     for problem in detail:
-        if problem.keys() != {"type", "loc", "msg", "input"} or problem["loc"][0] != "body":
+        if problem.keys() != {"type", "loc", "msg", "input"} or problem["loc"][0] not in ("body", "header"):
             return f"problem {problem}"
     return "" if detail else "no problem is named"

@@ -24,7 +24,7 @@ from easel_http.errors import (
     UpstreamFailed,
 )
 from easel_http.fields import form_schema
-from easel_http.openapi import ImageResponse, errors
+from easel_http.openapi import GivenResponse, errors
 
 router = APIRouter(route_class=StreamRoute)
 
@@ -50,7 +50,7 @@ _ERRORS = errors(
     "/image-to-image",
     operation_id="genImageToImage",
     tags=["generate"],
-    response_model=ImageResponse,
+    response_model=GivenResponse,
     responses=_ERRORS,
     openapi_extra={
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form_schema("model_id")}}}
