@@ -46,6 +46,8 @@ class Label(StrEnum):
     MANAGED_BY = "app.kubernetes.io/managed-by"
     MODEL = f"{GROUP}/model"
     """Name of the ImageModel; the only key in selectors, because selectors cannot change."""
+    KEY = f"{GROUP}/key"
+    """Marks the Secret of a caller's key (`easel_crds.keys`)."""
     DEMAND = f"{GROUP}/demand"
     """On a gateway's Lease: label that marks it, and annotation that holds the demand (`easel_crds.demand`)."""
 

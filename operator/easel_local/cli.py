@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,10 +27,9 @@ _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists
 )
 @click.option("--public-url", default=None, help="URL under which callers reach it, for links to results.")
 @click.option("--results", type=click.Path(file_okay=False, path_type=Path), help="Folder for results.")
+@click.option("--require-keys", "keys_required", is_flag=True, help="Every request needs one of the keys in FILES.")
 @click.option("--plain", is_flag=True, help="Plain lines in the place of the live table.")
-def up(
-    *, files: tuple[Path, ...], host: str, port: int, public_url: str | None, results: Path | None, plain: bool
-) -> None:
+def up(*, files: tuple[Path, ...], host: str, port: int, results: Path | None, plain: bool, **more: Any) -> None:
     """Serve the ImageModels in FILES (or folders of them) on this machine, with processes instead of pods.
 
     Warm models start at once, others at their first request. The files are read again when they change.
@@ -47,7 +47,7 @@ def up(
     console = Console(force_terminal=False if plain else None)
     store = results or user_cache_path("easel") / "results"
     try:
-        settings = Settings() if public_url is None else Settings(public_url=public_url)
+        settings = Settings(**{name: value for name, value in more.items() if value})  # else the variables count
         with logging_to(console):
             serve(run(Options(files, host, port, store, user_data_path("easel"), settings), console))
     except ValidationError as error:
@@ -55,6 +55,28 @@ def up(
         sys.exit("\n".join(f"{prefix}{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()))
     except NothingToServe as error:
         sys.exit(f"easel: {error}")
+
+
+@main.command()
+@click.argument("name")
+@click.option("--namespace", default="", help="Of the Secret: the gateway's.")
+@click.option("--model", "models", multiple=True, help="Model id, or a pattern such as stabilityai/*; all if none.")
+@click.option("--requests-per-minute", type=click.IntRange(1))
+@click.option("--pixels-per-minute", type=click.IntRange(1), help="Height x width x images.")
+@click.option("--concurrent", type=click.IntRange(1), help="Requests at one time.")
+@click.option("--budget", default="", help='Such as "10 USD per day" or "200 USD per month".')
+@click.option("--admin", is_flag=True, help="It shows the usage of all keys.")
+@click.option("--keep", multiple=True, help="Hash (sha256:...) of an older key that stays valid, for a rotation.")
+def key(**asked: Any) -> None:
+    """Make a key for the caller NAME: its Secret on standard output, the key itself, once, on standard error."""
+    from easel_local.keys import Asked, made
+
+    try:
+        token, manifest = made(Asked(**asked))
+    except ValueError as error:
+        sys.exit(f"easel: {error}")
+    click.echo(manifest, nl=False)
+    click.echo(f"the key, which nothing else knows: {token}", err=True)
 
 
 @main.command()

@@ -10,6 +10,7 @@ from typing import Any, Final
 import yaml
 
 from easel_crds.imagemodel import ImageModel
+from easel_crds.keys import Key, is_key, parse_key
 from easel_crds.manifest import InvalidManifest, Problem, parse
 from easel_crds.runtimeprofile import RuntimeProfile
 
@@ -50,6 +51,8 @@ class Reading:
     findings: tuple[Finding, ...]
     unreadable: frozenset[Path]
     """Files of which nothing is known at this moment."""
+    keys: tuple[tuple[Path, Key], ...] = ()
+    """Keys of callers, and the files of their Secrets."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -124,6 +127,7 @@ def read(paths: Iterable[Path]) -> Reading:
     documents: list[Document] = []
     findings: list[Finding] = []
     unreadable: set[Path] = set()
+    keys: list[tuple[Path, Key]] = []
     for file in files(paths):
         try:
             nodes = list(_compose(file))
@@ -132,10 +136,16 @@ def read(paths: Iterable[Path]) -> Reading:
             findings.append(_unreadable(file, error))
             continue
         for lines, value in nodes:
+            if isinstance(value, dict) and is_key(value) and not lines.duplicates:
+                try:
+                    keys.append((file, parse_key(value)))
+                except InvalidManifest as error:
+                    findings += [Finding(file, lines.of(problem.path), problem) for problem in error.problems]
+                continue
             document, problems = _document(file, lines, value)
             documents.append(document)
             findings += [Finding(file, document.lines.of(problem.path), problem) for problem in problems]
-    return Reading(tuple(documents), tuple(findings), frozenset(unreadable))
+    return Reading(tuple(documents), tuple(findings), frozenset(unreadable), tuple(keys))
 
 
 def files(paths: Iterable[Path]) -> list[Path]:

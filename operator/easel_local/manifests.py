@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from easel_crds.imagemodel import ImageModel
+from easel_crds.keys import Key
 from easel_crds.manifest import Problem
 from easel_crds.rules import refused_changes
 from easel_crds.runtimeprofile import DEFAULT_PROFILE, RuntimeProfile
@@ -27,6 +28,8 @@ class Manifests:
     """The resources in force, by kind and name."""
 
     sources: Mapping[tuple[str, str], Source] = field(default_factory=dict)
+    keys: tuple[tuple[Path, Key], ...] = ()
+    """Keys of callers, and the files of their Secrets. One that became wrong lets nobody in."""
 
     @property
     def models(self) -> dict[str, ImageModel]:
@@ -66,7 +69,8 @@ def merged(before: Manifests, reading: Reading) -> tuple[Manifests, tuple[Findin
             kept[key] = Source(document.file, document.resource)
         elif old is not None and key not in kept:
             kept[key] = old
-    result = Manifests(kept)
+    unread = tuple((file, key) for file, key in before.keys if not reading.unreadable.isdisjoint((file, file.parent)))
+    result = Manifests(kept, (*reading.keys, *unread))
     return result, (*findings, *_missing_profiles(result, reading))
 
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from watchfiles import awatch
 
 from easel_gateway.app import create_app
+from easel_gateway.keys import KeyRing
 from easel_gateway.ledger import Ledger, LedgerError
 from easel_gateway.ledger.sql import opened
 from easel_gateway.results.folder import FolderStore
@@ -84,12 +85,13 @@ async def _serve(
     with _listen(options) as listening, tempfile.TemporaryDirectory(prefix="easel-") as folder:
         supervisor = Supervisor(Path(folder))
         supervisor.declare(found)
-        gateway = create_app(options.settings, supervisor, results, ledger)
+        keys = KeyRing(key for _, key in found.keys)
+        gateway = create_app(options.settings, supervisor, results, ledger, keys)
         server = new_server(gateway, options.settings, _DRAIN_SECONDS)
         gateway.state.metrics.follow_server(lambda: server.connections, server.entrance.refused)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="gateway")
         reconciling = asyncio.create_task(supervisor.run(), name="supervisor")
-        watching = asyncio.create_task(_reread(found, seen, options.files, supervisor), name="files")
+        watching = asyncio.create_task(_reread(found, seen, options.files, supervisor, keys), name="files")
         showing = asyncio.create_task(view.show(supervisor, console), name="view")
         try:
             _say_how_to_call(found, options, listening.getsockname()[1], console)
@@ -136,7 +138,7 @@ def _tell(findings: Iterable[Finding]) -> None:
 
 
 async def _reread(
-    in_force: Manifests, seen: documents.Signature, paths: tuple[Path, ...], supervisor: Supervisor
+    in_force: Manifests, seen: documents.Signature, paths: tuple[Path, ...], supervisor: Supervisor, keys: KeyRing
 ) -> None:
     """Put every change of the files since `seen` in force, and tell what is wrong with them after each."""
     # Folders are watched, because editors replace files instead of writing to them.
@@ -151,6 +153,7 @@ async def _reread(
         if result != in_force:
             _log.info("the files have changed")
             supervisor.declare(result)
+            keys.replace(key for _, key in result.keys)
             in_force = result
 
 

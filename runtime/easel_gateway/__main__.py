@@ -16,6 +16,8 @@ from easel_gateway.app import create_app
 from easel_gateway.cluster.directory import ClusterDirectory
 from easel_gateway.cluster.lease import DemandLease
 from easel_gateway.cluster.mirror import Mirror
+from easel_gateway.cluster.secrets import Secrets
+from easel_gateway.keys import KeyRing
 from easel_gateway.ledger import LedgerError
 from easel_gateway.ledger.sql import opened
 from easel_gateway.results.folder import FolderStore
@@ -23,7 +25,7 @@ from easel_gateway.server import allow_many_connections, listen, new_server, on_
 from easel_gateway.settings import Pod, ServerSettings
 from easel_http import logs, tracing
 from easel_kube.client import ApiError, connected
-from easel_kube.kinds import ENDPOINT_SLICES, IMAGE_MODELS
+from easel_kube.kinds import ENDPOINT_SLICES, IMAGE_MODELS, SECRETS
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -73,7 +75,9 @@ async def _serve(
     async with connected(_FIELD_MANAGER) as kube, opened(settings, _LEDGER) as ledger:
         lease = DemandLease(kube, pod)
         directory = ClusterDirectory(lease.publish)
-        gateway = create_app(settings, directory, results, ledger, traces)
+        keys = KeyRing()
+        secrets = SECRETS.within(pod.namespace)
+        gateway = create_app(settings, directory, results, ledger, keys, traces)
         gateway.state.ready = False
         server = new_server(gateway, settings, settings.drain_seconds)
         gateway.state.metrics.follow_server(lambda: server.connections, server.entrance.refused)
@@ -81,6 +85,7 @@ async def _serve(
         beside = {
             asyncio.create_task(Mirror(kube, IMAGE_MODELS, directory.models).run(), name="models"),
             asyncio.create_task(Mirror(kube, ENDPOINT_SLICES, directory.slices, Label.MODEL).run(), name="slices"),
+            asyncio.create_task(Mirror(kube, secrets, Secrets(keys), f"{Label.KEY}=true").run(), name="keys"),
             asyncio.create_task(lease.run(), name="demand"),
         }
         _log.info("listening on port %d", listening.getsockname()[1])

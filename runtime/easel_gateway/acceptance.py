@@ -8,6 +8,7 @@ from typing import Final
 from easel_gateway.admission import Job, admit
 from easel_gateway.directory import Directory, entry_of
 from easel_gateway.ledger import Claim, Ledger, Repeat
+from easel_gateway.limits import Limits, check_model
 from easel_gateway.order import Order, Reply
 from easel_gateway.quotes import Quotes
 from easel_gateway.upload import Upload
@@ -32,6 +33,7 @@ class Acceptance:
     directory: Directory
     quotes: Quotes
     ledger: Ledger | None
+    limits: Limits
     default_model: str = ""
     """Of requests that name none; empty: they are refused."""
 
@@ -50,12 +52,16 @@ class Acceptance:
             fields = fields.model_copy(update={"model_id": self.default_model})
         form = Form(fields, content.image)
         entry = entry_of(form.fields.model_id, self.directory.entries())
+        caller = upload.caller
         note(model=form.fields.model_id)
+        check_model(caller, form.fields.model_id)
         job = await admit(form, entry.model)
         quote = self.quotes.price_job(job, upload.headers, time.time())
         note(pixels=quote.pixels)
-        claim = await self._claim(upload, job, "anonymous")
-        return Order(job, quote, "anonymous", entry.state, claim)
+        claim = await self._claim(upload, job, caller.name)
+        room = self.limits.reserve(caller, quote.pixels, quote.amount, quote.currency)
+        await upload.held.enter_async_context(room)
+        return Order(job, quote, caller, entry.state, claim)
 
     async def _claim(self, upload: Upload, job: Job, caller: str) -> Claim | None:
         key = upload.headers.get(IDEMPOTENCY_KEY, "")

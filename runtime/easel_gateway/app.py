@@ -17,7 +17,9 @@ from easel_gateway.access import Access
 from easel_gateway.cors import cors
 from easel_gateway.directory import Directory
 from easel_gateway.intake import Intake
+from easel_gateway.keys import KeyRing
 from easel_gateway.ledger import Ledger
+from easel_gateway.limits import Limits
 from easel_gateway.metrics import Metrics
 from easel_gateway.quotes import new_quotes
 from easel_gateway.results import ResultStore
@@ -41,11 +43,13 @@ def create_app(
     directory: Directory,
     results: ResultStore,
     ledger: Ledger | None = None,
+    keys: KeyRing | None = None,
     traces: "TracerProvider | None" = None,
 ) -> FastAPI:
     """The application. `/docs` is served from its own files and asks no other host.
 
-    `ledger` gets what is charged, if there is one; `traces` a span for each request for work.
+    `ledger` gets what is charged, if there is one; `keys` are those of callers; `traces` gets a span for each request
+    for work.
 
     Its `state.waiting` is the waiting room, to be closed by whoever is about to stop the server; its `state.ready` is
     what `/readyz` says, true unless whoever runs the server knows better; its `state.metrics` can follow more numbers.
@@ -55,13 +59,15 @@ def create_app(
     metrics.follow("held_requests", "Requests that wait for an endpoint.", lambda: waiting.held)
     metrics.follow("held_bytes", "Bytes of their bodies.", lambda: waiting.held_bytes)
     quotes = new_quotes(settings)
-    acceptance = Acceptance(directory, quotes, ledger, settings.default_model)
+    keys = KeyRing() if keys is None else keys
+    limits = Limits(ledger)
+    acceptance = Acceptance(directory, quotes, ledger, limits, settings.default_model)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with upstream.new_session(settings.work_seconds) as session:
-            serving = Serving(waiting, session, results, metrics, ledger)
-            app.state.intake = Intake(settings, directory, acceptance, serving)
+            serving = Serving(waiting, session, results, metrics, ledger, limits)
+            app.state.intake = Intake(settings, directory, acceptance, serving, keys)
             sweeping = asyncio.create_task(_sweep_regularly(results, settings.result_seconds))
             yield
             sweeping.cancel()
@@ -80,18 +86,25 @@ def create_app(
     app.state.quotes = quotes
     app.state.metrics = metrics
     app.state.ledger = ledger
+    app.state.keys = keys
     app.state.ready = True
     for route in (livepeer, openai, huggingface, models, catalogue, quote, usage, health, metrics_route):
         app.include_router(route.router)
     errors.install(app)
-    document.install(app, directory)
+    document.install(app, directory, keys_required=settings.keys_required)
+    _add_middleware(app, metrics, traces)
+    return app
+
+
+def _add_middleware(app: FastAPI, metrics: Metrics, traces: "TracerProvider | None") -> None:
+    """From the inside to the outside: what is added last sees a request first."""
+    settings: Settings = app.state.settings
     app.add_middleware(Straight, routers=[livepeer.router, openai.router])
     app.add_middleware(Requests, tell=Access(metrics), stopping="Easel is stopping")
     if traces is not None:
         app.add_middleware(Traced, provider=traces)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, **cors(settings.cors_origins))
-    return app
 
 
 async def _sweep_regularly(results: ResultStore, seconds: float) -> None:

@@ -5,8 +5,8 @@ that work begins, only once everything about the request is known to be right.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from easel_gateway.acceptance import Acceptance, Replayed
 from easel_gateway.admission import looks_right
 from easel_gateway.answer import Answer
 from easel_gateway.directory import Directory, Endpoint
+from easel_gateway.keys import Caller, KeyRing, identify
 from easel_gateway.order import Order, Reply
 from easel_gateway.outgoing import Arriving
 from easel_gateway.serving import Serving
@@ -25,6 +26,7 @@ from easel_gateway.upstream import NotTaken
 from easel_http.disconnect import while_connected
 from easel_http.errors import Unavailable
 from easel_http.form import FormReader
+from easel_http.logs import note
 from easel_http.parts import SEED, FormLimits, Names
 from easel_http.spool import Spool
 
@@ -42,6 +44,7 @@ class Intake:
     directory: Directory
     acceptance: Acceptance
     serving: Serving
+    keys: KeyRing
 
     @asynccontextmanager
     async def form(self, request: Request, names: Names = SEED) -> AsyncIterator[Upload]:
@@ -54,19 +57,21 @@ class Intake:
         limits = FormLimits(
             body_bytes=settings.body_bytes, seconds=settings.upload_seconds, spare_bytes=settings.spare_bytes
         )
-        reader = FormReader(request.headers, request.stream(), limits, names)
-        async with self._opened(request, reader) as upload:
-            await reader.read_beginning()
-            yield upload
+        with self._entered(request) as caller:
+            reader = FormReader(request.headers, request.stream(), limits, names)
+            async with self._opened(request, reader, caller) as upload:
+                await reader.read_beginning()
+                yield upload
 
     @asynccontextmanager
     async def whole(self, request: Request, texts: dict[str, str], image: bytes) -> AsyncIterator[Upload]:
         """A request whose fields (by our names) and image came in another way than a form."""
         spool = Spool(spare_bytes=self.settings.spare_bytes)
-        async with self._opened(request, Given(texts, spool)) as upload:
-            await spool.write(image)
-            await spool.finish()
-            yield upload
+        with self._entered(request) as caller:
+            async with self._opened(request, Given(texts, spool), caller) as upload:
+                await spool.write(image)
+                await spool.finish()
+                yield upload
 
     async def serve(self, request: Request, upload: Upload) -> Reply:
         """The reply to the request.
@@ -112,13 +117,21 @@ class Intake:
         raise Unavailable("the result is not there any more", retry_after=10)
 
     @asynccontextmanager
-    async def _opened(self, request: Request, content: Content) -> AsyncIterator[Upload]:
-        upload = Upload(content, request.headers)
+    async def _opened(self, request: Request, content: Content, caller: Caller) -> AsyncIterator[Upload]:
+        upload = Upload(content, request.headers, caller)
         try:
             async with upload.held:
                 yield upload
         finally:
             content.close()
+
+    @contextmanager
+    def _entered(self, request: Request) -> Iterator[Caller]:
+        """Who asks: looked at before the body is read."""
+        caller = identify(request.headers, self.keys, required=self.settings.keys_required)
+        note(caller=caller.name)
+        with self.serving.limits.enter(caller):
+            yield caller
 
     def _early_endpoint(self, content: Content) -> Endpoint | None:
         """A runtime with room for the request, if what has arrived of it looks right."""

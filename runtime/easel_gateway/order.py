@@ -10,6 +10,7 @@ from typing import Final
 from easel_gateway.admission import Job
 from easel_gateway.answer import Answer, StoredImage
 from easel_gateway.ids import new_id
+from easel_gateway.keys import Caller
 from easel_gateway.ledger import Charge, Claim
 from easel_gateway.pricing import Quote
 
@@ -23,8 +24,7 @@ class Order:
 
     job: Job
     quote: Quote
-    caller: str
-    """Name of the key that it came with."""
+    caller: Caller
     state: str
     """The model's, at that moment."""
     claim: Claim | None = None
@@ -38,7 +38,7 @@ class Order:
         return Charge(
             request_id=self.charge_id,
             time=datetime.fromtimestamp(now, UTC),
-            caller=self.caller,
+            caller=self.caller.name,
             model_id=job.model_id,
             namespace=model.metadata.namespace,
             model=model.name,

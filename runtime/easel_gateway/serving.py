@@ -15,6 +15,7 @@ from easel_gateway.answer import Answer
 from easel_gateway.directory import Endpoint
 from easel_gateway.ids import new_id
 from easel_gateway.ledger import Ledger
+from easel_gateway.limits import Limits
 from easel_gateway.metrics import Metrics
 from easel_gateway.order import Order, Reply
 from easel_gateway.outgoing import Arrived, Outgoing
@@ -42,6 +43,7 @@ class Serving:
     metrics: Metrics
     ledger: Ledger | None
     """None: nothing is written down."""
+    limits: Limits
 
     async def reply(self, order: Order) -> Reply:
         """What `order` becomes; errors are those of `WaitingRoom.endpoint`, `attempt` and `finish`."""
@@ -90,6 +92,7 @@ class Serving:
         if self.ledger is not None:
             await self._charge(self.ledger, order, answer, reply)
         amount = quote.amount
+        self.limits.charged(order.caller, amount)
         self.metrics.charged(order.job.model_id, quote.pixels, amount, quote.currency)
         note(amount=f"{plain(amount)} {quote.currency}", charge=order.charge_id)
         if _log.isEnabledFor(logging.INFO):
@@ -98,7 +101,8 @@ class Serving:
                 "%s: %d x %dx%d, %s %s",
                 *(job.model_id, len(answer.images), job.width, job.height, plain(amount), quote.currency),
             )
-        return reply.with_headers({STATE_HEADER: order.state, WAIT_HEADER: f"{waited:.3f}"})
+        now = {STATE_HEADER: order.state, WAIT_HEADER: f"{waited:.3f}", **self.limits.headers(order.caller)}
+        return reply.with_headers(now)
 
     async def _charge(self, ledger: Ledger, order: Order, answer: Answer, reply: Reply) -> None:
         kept = reply.to_bytes() if order.claim is not None else b""

@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     """Model of requests that name none; empty: they are refused."""
     cors_origins: str = ""
     """Origins whose pages may use the gateway from a browser, with commas between them, or *; empty: its own alone."""
+    keys_required: bool = False
+    """Whether every request for work needs a key."""
 
 
 class ServerSettings(Settings):

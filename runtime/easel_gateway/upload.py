@@ -7,6 +7,7 @@ from typing import Protocol
 
 from starlette.datastructures import Headers
 
+from easel_gateway.keys import Caller
 from easel_http.errors import InvalidForm
 from easel_http.fields import ImageToImageFields
 from easel_http.spool import Spool
@@ -69,6 +70,7 @@ class Upload:
 
     content: Content
     headers: Headers
+    caller: Caller
     held: AsyncExitStack = field(default_factory=AsyncExitStack)
     """What is given back when the request has ended."""
     charged: bool = False

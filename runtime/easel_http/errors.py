@@ -4,6 +4,7 @@ ApiError                    {"detail": {"msg": ...}}
 ├── BadRequest          400 the body or the picture cannot be read
 ├── Unauthorized        401 missing or wrong bearer token
 ├── PaymentRequired     402 the price is above what the caller pays at most
+├── Forbidden           403 the caller's key is not for this
 ├── NotFound            404 unknown model or result
 ├── Conflict            409 the same request is being worked on, or has been charged
 ├── BodyTooLarge        413 more bytes than are taken
@@ -65,6 +66,12 @@ class PaymentRequired(ApiError):
     """The price is above what the caller pays at most; the body has it."""
 
     status = 402
+
+
+class Forbidden(ApiError):
+    """The caller's key is not for this."""
+
+    status = 403
 
 
 class NotFound(ApiError):

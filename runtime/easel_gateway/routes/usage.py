@@ -5,14 +5,16 @@ import io
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any, Final, Protocol, cast, get_args
+from typing import Annotated, Any, Final, cast, get_args
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from easel_crds.money import plain
 from easel_gateway import ledger
+from easel_gateway.keys import Caller, identify
 from easel_gateway.ledger import By, Ledger, TooManyRows, UsageRow
+from easel_gateway.settings import Settings
 from easel_http.errors import InvalidForm, Unauthorized, Unavailable
 from easel_http.openapi import errors
 
@@ -24,20 +26,6 @@ _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _CSV: Final = "text/csv"
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so is a formula for spreadsheets."""
-
-
-class _Policy(Protocol):
-    @property
-    def admin(self) -> bool: ...
-
-
-class _Caller(Protocol):
-    """Who asks, by its key."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def policy(self) -> _Policy: ...
 
 
 class Usage(BaseModel):
@@ -102,13 +90,14 @@ async def usage(  # noqa: PLR0913 (one for each parameter)
     form: Annotated[str, Query(alias="format", description="json or csv; empty: what Accept asks for.")] = "",
 ) -> Any:
     """What was charged. Whoever comes with a key sees their own rows; with one that has `admin`, all."""
+    who = _who(request)
     kept: Ledger | None = getattr(request.app.state, "ledger", None)
     if kept is None:
         raise Unavailable("this gateway keeps no ledger")
     problems: list[Mapping[str, Any]] = []
     query = ledger.Query(
         by=_by(by, problems),
-        caller=_visible(caller, getattr(request.state, "caller", None), problems),
+        caller=_visible(caller, who, problems),
         model_id=model_id,
         since=_moment("from", since, problems),
         until=_moment("to", until, problems, end=True),
@@ -126,6 +115,11 @@ async def usage(  # noqa: PLR0913 (one for each parameter)
         disposition = {"Content-Disposition": 'attachment; filename="usage.csv"', "Vary": "Accept"}
         return Response(as_csv(rows), media_type=_CSV, headers=disposition)
     return {"data": [_document(row) for row in rows]}
+
+
+def _who(request: Request) -> Caller:
+    settings: Settings = request.app.state.settings
+    return identify(request.headers, request.app.state.keys, required=settings.keys_required)
 
 
 def as_csv(rows: Iterable[UsageRow]) -> str:
@@ -159,9 +153,9 @@ def _document(row: UsageRow) -> dict[str, Any]:
     }
 
 
-def _visible(asked: str | None, who: _Caller | None, problems: list[Mapping[str, Any]]) -> str | None:
+def _visible(asked: str | None, who: Caller, problems: list[Mapping[str, Any]]) -> str | None:
     """Whose rows are shown; None: everybody's."""
-    if who is None or who.policy.admin:
+    if who.policy.admin:
         return asked
     if asked not in (None, who.name):
         problems.append(_problem("caller", f"this key may see what {who.name} was charged, and no one else", asked))

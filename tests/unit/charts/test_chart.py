@@ -12,7 +12,7 @@ from easel_crds import __version__
 from easel_crds.metadata import GATEWAY_PORT
 from easel_gateway.settings import Pod, ServerSettings
 from easel_kube import kinds
-from easel_kube.kinds import ENDPOINT_SLICES, IMAGE_MODELS
+from easel_kube.kinds import ENDPOINT_SLICES, IMAGE_MODELS, SECRETS
 from easel_operator.desired import CHILDREN
 from easel_operator.settings import Settings as OperatorSettings
 from testbed import images
@@ -116,7 +116,9 @@ def test_a_gateway_may_end_by_itself() -> None:
 def test_the_operator_may_do_what_it_does_and_no_more() -> None:
     made = {kind.plural for kind in CHILDREN.values()}
     watched = made | {"imagemodels", "runtimeprofiles", "pods", "leases"}
-    every = [each for each in vars(kinds).values() if isinstance(each, kinds.Kind) and each != ENDPOINT_SLICES]
+    every = [
+        each for each in vars(kinds).values() if isinstance(each, kinds.Kind) and each not in (ENDPOINT_SLICES, SECRETS)
+    ]
     group = {kind.plural: kind.api_version.rpartition("/")[0] for kind in every}
     needed = {(group[name], name, verb) for name in watched for verb in ("list", "watch")}
     needed |= {(group[name], name, "get") for name in made | {"imagemodels", "runtimeprofiles", "nodes"}}
@@ -134,5 +136,6 @@ def test_the_gateway_may_do_what_it_does_and_no_more() -> None:
     read = {(each.api_version.rpartition("/")[0], each.plural) for each in (IMAGE_MODELS, ENDPOINT_SLICES)}
     assert granted("gateway-access", "ClusterRole") == {(*each, verb) for each in read for verb in ("list", "watch")}
     assert granted("gateway-access", "Role") == {
-        ("coordination.k8s.io", "leases", verb) for verb in ("create", "patch")
+        *(("coordination.k8s.io", "leases", verb) for verb in ("create", "patch")),
+        *(("", SECRETS.plural, verb) for verb in ("list", "watch")),
     }

@@ -1,0 +1,203 @@
+"""How much each key may use: requests and pixels a minute, requests at one time, money a day or month.
+
+Counted by each gateway for itself, but for money, which the ledger adds up for all of them. What is in flight elsewhere
+is not seen here, so that several gateways together may overrun a budget by that.
+"""
+
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final, Protocol
+
+from easel_crds.keys import Budget
+from easel_crds.money import plain
+from easel_gateway.keys import Caller
+from easel_http.errors import ApiError, Busy, Forbidden, PaymentRequired
+
+_MINUTE: Final = 60.0
+_FRESH_SECONDS: Final = 5.0
+"""How long a sum of the ledger is taken for true; what is charged here meanwhile is added to it."""
+
+
+class Spending(Protocol):
+    """The ledger, as far as budgets need it."""
+
+    async def spent(self, caller: str, currency: str, since: datetime) -> Decimal: ...
+
+
+@dataclass
+class _Bucket:
+    """A token bucket: full at the start, filled evenly within a minute."""
+
+    most: int
+    left: float
+    at: float
+
+    def fill(self, now: float) -> None:
+        self.left = min(self.most, self.left + (now - self.at) * self.most / _MINUTE)
+        self.at = now
+
+    def seconds_until(self, amount: float) -> float:
+        return max(0.0, (amount - self.left) * _MINUTE / self.most)
+
+
+@dataclass
+class _Account:
+    """What one key has used."""
+
+    in_flight: int = 0
+    reserved: Decimal = Decimal(0)
+    """Of requests that are being worked on."""
+    spent: Decimal = Decimal(0)
+    since: datetime | None = None
+    """Beginning of the day or month that `spent` is of."""
+    fresh_until: float = -math.inf
+    buckets: dict[str, _Bucket] = field(default_factory=dict)
+
+
+class Limits:
+    """Keeps count of every key that has limits."""
+
+    def __init__(self, spending: Spending | None, clock: Callable[[], float] = time.time) -> None:
+        """`clock`: seconds since 1970."""
+        self._spending = spending
+        self._clock = clock
+        self._accounts: dict[str, _Account] = {}
+
+    def retain(self, names: Iterable[str]) -> None:
+        """Forget what is known of other keys."""
+        kept = set(names)
+        self._accounts = {name: account for name, account in self._accounts.items() if name in kept}
+
+    @contextmanager
+    def enter(self, caller: Caller) -> Iterator[None]:
+        """One more request of `caller`, as long as the context lasts.
+
+        Raises:
+            Busy: there are too many at one time, or in this minute.
+        """
+        policy = caller.policy
+        if policy.concurrent is None and policy.requests_per_minute is None:
+            yield
+            return
+        account = self._account(caller)
+        if policy.concurrent is not None and account.in_flight >= policy.concurrent:
+            raise Busy(f"the key {caller.name} has {policy.concurrent} requests in work already", retry_after=1)
+        if (bucket := self._bucket(caller, "requests")) is not None:
+            self._take(caller, bucket, 1, f"{bucket.most} requests a minute")
+        account.in_flight += 1
+        try:
+            yield
+        finally:
+            account.in_flight -= 1
+
+    @asynccontextmanager
+    async def reserve(self, caller: Caller, pixels: int, amount: Decimal, currency: str) -> AsyncIterator[None]:
+        """Room for a request of so many pixels and so much money, as long as the context lasts.
+
+        Raises:
+            Forbidden: it has more pixels than a whole minute allows, or costs another currency than the budget is in.
+            Busy: there are too many pixels in this minute.
+            PaymentRequired: the budget of the day or month does not suffice.
+        """
+        if (bucket := self._bucket(caller, "pixels")) is not None:
+            if pixels > bucket.most:
+                raise Forbidden(
+                    f"the key {caller.name} may use {bucket.most} pixels a minute; this request has {pixels}"
+                )
+            self._take(caller, bucket, pixels, f"{bucket.most} pixels a minute")
+        budget = caller.policy.budget
+        if budget is None or self._spending is None:
+            yield
+            return
+        account = self._account(caller)
+        if currency != budget.currency:
+            raise Forbidden(f"the key {caller.name} has a budget in {budget.currency}; this model costs {currency}")
+        await self._update(self._spending, caller, account, budget)
+        _check_budget(caller, account, budget, amount)
+        account.reserved += amount
+        try:
+            yield
+        finally:
+            account.reserved -= amount
+
+    def charged(self, caller: Caller, amount: Decimal) -> None:
+        """`caller` has been charged."""
+        if caller.policy.budget is not None:
+            self._account(caller).spent += amount
+
+    def headers(self, caller: Caller) -> dict[str, str]:
+        """What is left, as draft-ietf-httpapi-ratelimit-headers has it; nothing of a key without such limits."""
+        buckets = [(name, self._bucket(caller, name)) for name in ("requests", "pixels")]
+        found = [(name, bucket) for name, bucket in buckets if bucket is not None]
+        if not found:
+            return {}
+        return {
+            "RateLimit-Policy": ", ".join(f'"{name}";q={bucket.most};w={_MINUTE:.0f}' for name, bucket in found),
+            "RateLimit": ", ".join(
+                f'"{name}";r={int(bucket.left)};t={math.ceil(bucket.seconds_until(bucket.most))}'
+                for name, bucket in found
+            ),
+        }
+
+    def _take(self, caller: Caller, bucket: _Bucket, amount: int, limit: str) -> None:
+        if bucket.left < amount:
+            error: ApiError = Busy(
+                f"the key {caller.name} has used its {limit}", retry_after=math.ceil(bucket.seconds_until(amount))
+            )
+            error.headers |= self.headers(caller)
+            raise error
+        bucket.left -= amount
+
+    def _bucket(self, caller: Caller, name: str) -> _Bucket | None:
+        policy = caller.policy
+        most = policy.requests_per_minute if name == "requests" else policy.pixels_per_minute
+        if most is None:
+            return None
+        buckets, now = self._account(caller).buckets, self._clock()
+        bucket = buckets.get(name)
+        if bucket is None or bucket.most != most:  # a policy that was changed begins anew
+            bucket = buckets[name] = _Bucket(most, most, now)
+        bucket.fill(now)
+        return bucket
+
+    def _account(self, caller: Caller) -> _Account:
+        return self._accounts.setdefault(caller.name, _Account())
+
+    async def _update(self, spending: Spending, caller: Caller, account: _Account, budget: Budget) -> None:
+        now = self._clock()
+        since = beginning(now, budget.per)
+        if account.since != since or now > account.fresh_until:
+            account.spent = await spending.spent(caller.name, budget.currency, since)
+            account.since, account.fresh_until = since, now + _FRESH_SECONDS
+
+
+def _check_budget(caller: Caller, account: _Account, budget: Budget, amount: Decimal) -> None:
+    used = account.spent + account.reserved
+    if used + amount > Decimal(budget.amount):
+        raise PaymentRequired(
+            f"the key {caller.name} has a budget of {budget.amount} {budget.currency} a {budget.per}, of which"
+            f" {plain(used)} are used: this request costs {plain(amount)}",
+            budget={"amount": budget.amount, "currency": budget.currency, "per": budget.per},
+        )
+
+
+def beginning(now: float, per: str) -> datetime:
+    """The first moment of the day or month (UTC) that `now` is in."""
+    day = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day if per == "day" else day.replace(day=1)
+
+
+def check_model(caller: Caller, model_id: str) -> None:
+    """Refuse a model that the caller's key is not for.
+
+    Raises:
+        Forbidden: it is not.
+    """
+    if not caller.policy.allows(model_id):
+        allowed = ", ".join(caller.policy.models[:10]) or "none"
+        raise Forbidden(f"the key {caller.name} is not for {model_id}; its models: {allowed}")
