@@ -18,7 +18,7 @@ from easel_gateway.app import create_app
 from easel_gateway.keys import KeyRing
 from easel_gateway.ledger import Ledger, LedgerError
 from easel_gateway.ledger.sql import opened
-from easel_gateway.results.folder import FolderStore
+from easel_gateway.results.folder import FolderStore, folder_store
 from easel_gateway.server import allow_many_connections, listen, new_server, on_signals, until_told_to_stop
 from easel_gateway.settings import Settings
 from easel_local import documents, manifests, view
@@ -62,7 +62,7 @@ async def up(options: Options, console: Console) -> None:
     if not found.models:
         raise NothingToServe("there is no valid ImageModel in the files")
     allow_many_connections()
-    results = FolderStore(options.results, options.settings.result_seconds)
+    results = folder_store(options.results, options.settings)
     try:
         results.prepare()
     except OSError as error:

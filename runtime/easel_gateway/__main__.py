@@ -20,7 +20,7 @@ from easel_gateway.cluster.secrets import Secrets
 from easel_gateway.keys import KeyRing
 from easel_gateway.ledger import LedgerError
 from easel_gateway.ledger.sql import opened
-from easel_gateway.results.folder import FolderStore
+from easel_gateway.results.folder import FolderStore, folder_store
 from easel_gateway.server import allow_many_connections, listen, new_server, on_signals, run, until_told_to_stop
 from easel_gateway.settings import Pod, ServerSettings
 from easel_http import logs, tracing
@@ -46,7 +46,7 @@ def main() -> None:
     logs.configure(settings.log_level, settings.log_format)
     logging.getLogger("easel_gateway.serving").setLevel(logging.WARNING)  # the line of `access` has it too
     allow_many_connections()
-    results = FolderStore(settings.results, settings.result_seconds)
+    results = folder_store(settings.results, settings)
     try:
         results.prepare()
         listening = listen(settings.host, settings.port)

@@ -18,8 +18,6 @@ class StoredImage:
 class Answer:
     """The images of one request."""
 
-    request_id: str
-    """Under which they are stored."""
     images: tuple[StoredImage, ...]
     headers: Mapping[str, str]
     """What the runtime has to say about them."""

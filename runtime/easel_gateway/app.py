@@ -25,6 +25,7 @@ from easel_gateway.quotes import new_quotes
 from easel_gateway.results import ResultStore
 from easel_gateway.routes import Straight, catalogue, health, huggingface, livepeer, models, openai, quote, usage
 from easel_gateway.routes import metrics as metrics_route
+from easel_gateway.routes import results as results_route
 from easel_gateway.serving import Serving
 from easel_gateway.settings import Settings
 from easel_gateway.waiting import WaitingRoom
@@ -88,7 +89,7 @@ def create_app(
     app.state.ledger = ledger
     app.state.keys = keys
     app.state.ready = True
-    for route in (livepeer, openai, huggingface, models, catalogue, quote, usage, health, metrics_route):
+    for route in (livepeer, results_route, openai, huggingface, models, catalogue, quote, usage, health, metrics_route):
         app.include_router(route.router)
     errors.install(app)
     document.install(app, directory, keys_required=settings.keys_required)
@@ -114,5 +115,5 @@ async def _sweep_regularly(results: ResultStore, seconds: float) -> None:
         except OSError as error:
             _log.warning("old results could not be swept: %s", error)
         else:
-            _log.debug("swept the results of %d requests", swept)
+            _log.debug("swept %d results", swept)
         await asyncio.sleep(max(1, seconds / 10))

@@ -111,7 +111,7 @@ class Serving:
                 # To its end even if the caller leaves at this moment: who has the key then gets what was charged.
                 await asyncio.shield(asyncio.ensure_future(ledger.charge(order.charge(answer), order.claim, kept)))
         except ApiError:
-            await asyncio.shield(self.results.drop(answer.request_id))
+            await asyncio.shield(self.results.drop([image.path for image in answer.images]))
             raise
 
     @asynccontextmanager

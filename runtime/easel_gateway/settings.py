@@ -42,6 +42,10 @@ class Settings(BaseSettings):
     """Longest work of a runtime on one request."""
     result_seconds: Annotated[float, Field(gt=0)] = 3600
     """How long a result can be fetched."""
+    result_bytes: Annotated[int, Field(ge=0)] = 10 << 30
+    """Most bytes of results; beyond that requests are refused with 503. 0: any number."""
+    result_spare_bytes: Annotated[int, Field(ge=0)] = 1 << 30
+    """Bytes that results leave free on their disk."""
     connections: Annotated[int, Field(ge=1)] = 4096
     """Most connections at one time; who comes beyond gets 503."""
     head_bytes: Annotated[int, Field(ge=1024)] = 64 << 10

@@ -163,10 +163,10 @@ async def _store(response: aiohttp.ClientResponse, job: Job, results: ResultStor
         _check_number(len(images), job.fields.num_images_per_prompt)
     except BaseException:
         if images:
-            await asyncio.shield(results.drop(request_id))
+            await asyncio.shield(results.drop([image.path for image in images]))
         raise
     relayed = {name: response.headers[name] for name in RELAYED_HEADERS if name in response.headers}
-    return Answer(request_id, tuple(images), relayed, float(response.headers.get(WORK_SECONDS, 0)))
+    return Answer(tuple(images), relayed, float(response.headers.get(WORK_SECONDS, 0)))
 
 
 async def _images(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[Mapping[str, str], AsyncIterator[bytes]]]:

@@ -1,15 +1,13 @@
 """The seed contract: `POST /image-to-image` and the `/stream/` addresses in its answers."""
 
-import asyncio
 import base64
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 
 from easel_gateway.answer import StoredImage
 from easel_gateway.intake import Intake
 from easel_gateway.routes import StreamRoute
-from easel_gateway.settings import Settings
 from easel_http.errors import (
     BadRequest,
     BodyTooLarge,
@@ -76,19 +74,3 @@ async def _given_out(intake: Intake, request: Request, image: StoredImage, form:
         return {"url": intake.url(request, image.path)}
     text = base64.b64encode(await intake.image(image.path)).decode()
     return {"b64_json": text} if form == "b64_json" else {"url": f"data:image/png;base64,{text}"}
-
-
-@router.head("/stream/{request_id}/{image_id}.png", include_in_schema=False)
-@router.get("/stream/{request_id}/{image_id}.png", tags=["generate"], response_class=FileResponse)
-async def stream(request: Request) -> FileResponse:
-    """One image of an earlier answer."""
-    intake: Intake = request.app.state.intake
-    path = await asyncio.to_thread(
-        intake.serving.results.find, request.path_params["request_id"], request.path_params["image_id"]
-    )
-    if path is None:
-        raise NotFound("there is no such image, or it has expired")
-    settings: Settings = request.app.state.settings
-    lifetime = f"private, max-age={settings.result_seconds:.0f}, immutable"
-    headers = {"Cache-Control": lifetime, "X-Content-Type-Options": "nosniff"}
-    return FileResponse(path, media_type="image/png", headers=headers)

@@ -19,7 +19,7 @@ from PIL import Image
 from easel_crds.demand import Demand
 from easel_crds.safety import Safety
 from easel_gateway.directory import Entry
-from easel_gateway.results import new_id
+from easel_gateway.ids import new_id
 from easel_gateway.results.folder import FolderStore
 from easel_http.fields import ImageToImageFields
 from support.directory import entry

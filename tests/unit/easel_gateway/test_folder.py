@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from easel_gateway.results import new_id
+from easel_gateway.ids import new_id
 from easel_gateway.results.folder import FolderStore
 
 HOUR = 3600
@@ -39,6 +39,10 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
+def file_of(folder: Path, path: str) -> Path:
+    return folder / path.replace("/", "-")
+
+
 def age(path: Path, seconds: float) -> None:
     then = time.time() - seconds
     os.utime(path, (then, then))
@@ -59,7 +63,7 @@ async def test_what_was_put_is_found_with_the_same_bytes(store: FolderStore) -> 
     assert found.read_bytes() == b"one two"
 
 
-async def test_images_of_one_request_share_its_folder_but_no_name(store: FolderStore) -> None:
+async def test_images_of_one_request_share_its_id_but_no_name(store: FolderStore) -> None:
     request_id = new_id()
     first, second = [await store.put(request_id, chunks(data)) for data in (b"1", b"2")]
     assert first != second
@@ -79,8 +83,8 @@ async def test_nothing_can_be_found_before_the_stream_has_ended(store: FolderSto
     async def looking() -> AsyncIterator[bytes]:
         yield b"half"
         (draft,) = files(tmp_path)
-        assert draft.suffix != ".png"
-        assert store.find(draft.parent.name, draft.name.lstrip(".")) is None
+        request_id, _, file = draft.name.lstrip(".").partition("-")
+        assert store.find(request_id, file.removesuffix(".png")) is None
         yield b"whole"
 
     await store.put(new_id(), looking())
@@ -124,20 +128,67 @@ async def test_another_request_does_not_find_the_image(store: FolderStore) -> No
 
 async def test_a_draft_is_not_found_by_its_name(store: FolderStore, tmp_path: Path) -> None:
     request_id, image_id = new_id(), new_id()
-    (tmp_path / "results" / request_id).mkdir(parents=True)
-    (tmp_path / "results" / request_id / f".{image_id}").write_bytes(b"half")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / f".{request_id}-{image_id}.png").write_bytes(b"half")
     assert store.find(request_id, image_id) is None
     assert store.find(request_id, f".{image_id}") is None
 
 
 async def test_the_sweep_takes_what_is_old_and_nothing_else(store: FolderStore, tmp_path: Path) -> None:
     old, new = [await store.put(new_id(), chunks(b"image")) for _ in range(2)]
-    age(tmp_path / "results" / ids(old)[0], HOUR + 60)
-    age(tmp_path / "results" / ids(new)[0], HOUR - 60)
+    age(file_of(tmp_path / "results", old), HOUR + 60)
+    age(file_of(tmp_path / "results", new), HOUR - 60)
     assert await store.sweep() == 1
     assert store.find(*ids(old)) is None
     assert store.find(*ids(new)) is not None
-    assert not (tmp_path / "results" / ids(old)[0]).exists()
+    assert not file_of(tmp_path / "results", old).exists()
+
+
+async def test_the_sweep_takes_old_drafts_too(store: FolderStore, tmp_path: Path) -> None:
+    draft = tmp_path / "results" / f".{new_id()}-{new_id()}.png"
+    draft.parent.mkdir()
+    draft.write_bytes(b"half")
+    age(draft, HOUR + 60)
+    assert await store.sweep() == 1
+
+
+async def test_a_caller_can_delete_an_image(store: FolderStore) -> None:
+    path = await store.put(new_id(), b"image")
+    assert await store.delete(*ids(path))
+    assert not await store.delete(*ids(path))
+    assert not await store.delete("..", "secret")
+    assert store.find(*ids(path)) is None
+
+
+async def test_images_whose_answer_is_not_given_are_dropped(store: FolderStore, tmp_path: Path) -> None:
+    request_id = new_id()
+    paths = [await store.put(request_id, data) for data in (b"one", chunks(b"two"))]
+    other = await store.put(new_id(), b"other")
+    await store.drop([*paths, f"{new_id()}/{new_id()}.png"])
+    assert files(tmp_path) == [file_of(tmp_path / "results", other)]
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_what_is_beyond_the_room_is_refused_and_what_is_there_stays(tmp_path: Path, *, streamed: bool) -> None:
+    store = FolderStore(tmp_path, HOUR, most_bytes=10)
+    path = await store.put(new_id(), b"12345678")
+    with pytest.raises(OSError, match="the room for results is used up"):
+        await store.put(new_id(), chunks(b"12", b"3") if streamed else b"123")
+    assert files(tmp_path) == [file_of(tmp_path, path)]
+    assert await store.put(new_id(), b"12")
+    await store.delete(*ids(path))
+    assert await store.put(new_id(), b"12345678")
+    later = FolderStore(tmp_path, HOUR, most_bytes=10)
+    later.prepare()
+    with pytest.raises(OSError, match="used up"):
+        await later.put(new_id(), b"1")
+
+
+async def test_a_disk_that_is_nearly_full_is_not_filled(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path, HOUR, spare_bytes=1 << 60)
+    with pytest.raises(OSError, match="nearly full"):
+        await store.put(new_id(), b"image")
+    assert files(tmp_path) == []
 
 
 async def test_the_sweep_leaves_what_is_not_its_own(store: FolderStore, tmp_path: Path) -> None:
@@ -159,5 +210,5 @@ async def test_results_of_an_earlier_run_are_found_and_swept(store: FolderStore,
     path = await store.put(new_id(), chunks(b"image"))
     later = FolderStore(tmp_path / "results", HOUR)
     assert later.find(*ids(path)) is not None
-    age(tmp_path / "results" / ids(path)[0], HOUR + 1)
+    age(file_of(tmp_path / "results", path), HOUR + 1)
     assert await later.sweep() == 1

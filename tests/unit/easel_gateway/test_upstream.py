@@ -11,8 +11,8 @@ from easel_gateway import upstream
 from easel_gateway.admission import Job
 from easel_gateway.answer import Answer, StoredImage
 from easel_gateway.directory import Endpoint
+from easel_gateway.ids import new_id
 from easel_gateway.outgoing import Arrived
-from easel_gateway.results import new_id
 from easel_gateway.results.folder import FolderStore
 from easel_http.errors import TimedOut, Unavailable, UpstreamFailed
 from easel_http.fields import ImageToImageFields
