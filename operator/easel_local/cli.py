@@ -26,10 +26,10 @@ _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists
     "--port", default=GATEWAY_PORT, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on; 0: any."
 )
 @click.option("--public-url", default=None, help="URL under which callers reach it, for links to results.")
-@click.option("--results", type=click.Path(file_okay=False, path_type=Path), help="Folder for results.")
+@click.option("--results", default="", help="Folder for results, or s3://bucket/prefix.")
 @click.option("--require-keys", "keys_required", is_flag=True, help="Every request needs one of the keys in FILES.")
 @click.option("--plain", is_flag=True, help="Plain lines in the place of the live table.")
-def up(*, files: tuple[Path, ...], host: str, port: int, results: Path | None, plain: bool, **more: Any) -> None:
+def up(*, files: tuple[Path, ...], host: str, port: int, results: str, plain: bool, **more: Any) -> None:
     """Serve the ImageModels in FILES (or folders of them) on this machine, with processes instead of pods.
 
     Warm models start at once, others at their first request. The files are read again when they change.
@@ -45,7 +45,7 @@ def up(*, files: tuple[Path, ...], host: str, port: int, results: Path | None, p
     from easel_local.up import up as run
 
     console = Console(force_terminal=False if plain else None)
-    store = results or user_cache_path("easel") / "results"
+    store = results or str(user_cache_path("easel") / "results")
     try:
         settings = Settings(**{name: value for name, value in more.items() if value})  # else the variables count
         with logging_to(console):

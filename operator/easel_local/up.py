@@ -18,7 +18,8 @@ from easel_gateway.app import create_app
 from easel_gateway.keys import KeyRing
 from easel_gateway.ledger import Ledger, LedgerError
 from easel_gateway.ledger.sql import opened
-from easel_gateway.results.folder import FolderStore, folder_store
+from easel_gateway.results import ResultStore
+from easel_gateway.results.opening import open_store
 from easel_gateway.server import allow_many_connections, listen, new_server, on_signals, until_told_to_stop
 from easel_gateway.settings import Settings
 from easel_local import documents, manifests, view
@@ -40,7 +41,8 @@ class Options:
     files: tuple[Path, ...]
     host: str
     port: int
-    results: Path
+    results: str
+    """Folder, or s3://bucket/prefix."""
     data: Path
     """Folder for what is kept for good."""
     settings: Settings
@@ -62,11 +64,11 @@ async def up(options: Options, console: Console) -> None:
     if not found.models:
         raise NothingToServe("there is no valid ImageModel in the files")
     allow_many_connections()
-    results = folder_store(options.results, options.settings)
     try:
-        results.prepare()
+        results = await open_store(options.results, options.settings)
     except OSError as error:
-        raise NothingToServe(f"results cannot be kept in {options.results}: {error.strerror}; see --results") from error
+        why = error.strerror or str(error)
+        raise NothingToServe(f"results cannot be kept in {options.results}: {why}; see --results") from error
     try:
         async with opened(options.settings, f"sqlite:///{options.data / 'ledger.db'}") as ledger:
             await _serve(options, console, (found, seen), results, ledger)
@@ -78,7 +80,7 @@ async def _serve(
     options: Options,
     console: Console,
     read: tuple[Manifests, documents.Signature],
-    results: FolderStore,
+    results: ResultStore,
     ledger: Ledger,
 ) -> None:
     found, seen = read

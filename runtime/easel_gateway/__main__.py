@@ -20,7 +20,7 @@ from easel_gateway.cluster.secrets import Secrets
 from easel_gateway.keys import KeyRing
 from easel_gateway.ledger import LedgerError
 from easel_gateway.ledger.sql import opened
-from easel_gateway.results.folder import FolderStore, folder_store
+from easel_gateway.results.opening import open_store
 from easel_gateway.server import allow_many_connections, listen, new_server, on_signals, run, until_told_to_stop
 from easel_gateway.settings import Pod, ServerSettings
 from easel_http import logs, tracing
@@ -46,9 +46,7 @@ def main() -> None:
     logs.configure(settings.log_level, settings.log_format)
     logging.getLogger("easel_gateway.serving").setLevel(logging.WARNING)  # the line of `access` has it too
     allow_many_connections()
-    results = folder_store(settings.results, settings)
     try:
-        results.prepare()
         listening = listen(settings.host, settings.port)
     except OSError as error:
         sys.exit(f"easel-gateway: {error}")
@@ -58,8 +56,8 @@ def main() -> None:
         sys.exit(str(error))
     with listening:
         try:
-            run(_serve(settings, pod, results, listening, traces))
-        except (ApiError, LedgerError) as error:
+            run(_serve(settings, pod, listening, traces))
+        except (ApiError, LedgerError, OSError) as error:
             sys.exit(f"easel-gateway: {error}")
     if traces is not None:
         tracing.finish(traces)
@@ -68,10 +66,10 @@ def main() -> None:
 async def _serve(
     settings: ServerSettings,
     pod: Pod,
-    results: FolderStore,
     listening: socket.socket,
     traces: "TracerProvider | None",
 ) -> None:
+    results = await open_store(settings.results, settings)
     async with connected(_FIELD_MANAGER) as kube, opened(settings, _LEDGER) as ledger:
         lease = DemandLease(kube, pod)
         directory = ClusterDirectory(lease.publish)

@@ -94,8 +94,10 @@ class Intake:
         upload.charged = True
         return reply
 
-    def url(self, request: Request, path: str) -> str:
+    async def url(self, request: Request, path: str) -> str:
         """Where the caller fetches the result that is stored under `path`."""
+        if own := await self.serving.results.url(path):
+            return own
         base = self.settings.public_url.rstrip("/")
         if not base and (host := request.headers.get("host")):
             base = f"{request.scope['scheme']}://{host}"
@@ -107,14 +109,10 @@ class Intake:
         Raises:
             Unavailable: it cannot be read.
         """
-        request_id, _, name = path.partition("/")
-        file = await asyncio.to_thread(self.serving.results.find, request_id, name.removesuffix(".png"))
         try:
-            if file is not None:
-                return await asyncio.to_thread(file.read_bytes)
+            return await self.serving.results.read(path)
         except OSError as error:
             raise Unavailable(f"the result cannot be read: {error.strerror}", retry_after=10) from error
-        raise Unavailable("the result is not there any more", retry_after=10)
 
     @asynccontextmanager
     async def _opened(self, request: Request, content: Content, caller: Caller) -> AsyncIterator[Upload]:

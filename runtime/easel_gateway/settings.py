@@ -1,6 +1,5 @@
 """Settings of the gateway, read once at start-up (variables `EASEL_GATEWAY_...`) and passed down."""
 
-from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -46,6 +45,8 @@ class Settings(BaseSettings):
     """Most bytes of results; beyond that requests are refused with 503. 0: any number."""
     result_spare_bytes: Annotated[int, Field(ge=0)] = 1 << 30
     """Bytes that results leave free on their disk."""
+    result_signed: bool = False
+    """Results in a bucket are fetched from there, at addresses that are signed for their time."""
     connections: Annotated[int, Field(ge=1)] = 4096
     """Most connections at one time; who comes beyond gets 503."""
     head_bytes: Annotated[int, Field(ge=1024)] = 64 << 10
@@ -83,8 +84,8 @@ class ServerSettings(Settings):
     """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = GATEWAY_PORT
     """TCP port to listen on; 0: any."""
-    results: Path = Path("/var/lib/easel/results")
-    """Folder for results."""
+    results: str = "/var/lib/easel/results"
+    """Folder for results, or s3://bucket/prefix."""
     leave_seconds: Annotated[float, Field(ge=0)] = 5
     """Time after SIGTERM in which requests are taken as before: until then some proxy may not know that this gateway
     is about to end."""

@@ -74,9 +74,9 @@ def _entry(said: Mapping[str, object]) -> Entry:
 
 
 async def _serve(settings: ServerSettings, directory: FileDirectory, listening: socket.socket) -> None:
-    results = FolderStore(settings.results, settings.result_seconds)
+    results = FolderStore(Path(settings.results), settings.result_seconds)
     results.prepare()
-    async with opened(settings, f"sqlite:///{settings.results.parent / 'ledger.db'}") as ledger:
+    async with opened(settings, f"sqlite:///{Path(settings.results).parent / 'ledger.db'}") as ledger:
         gateway = create_app(settings, directory, results, ledger)
         server = new_server(gateway, settings, settings.drain_seconds)
         serving = asyncio.create_task(server.serve(sockets=[listening]))

@@ -138,6 +138,10 @@ def _environment(more: dict[str, str]) -> dict[str, str]:
     return {**kept, "CGO_ENABLED": "0", "GOWORK": "off", **more}
 
 
+_VERSITYGW: Final = "github.com/versity/versitygw/cmd/versitygw"
+"""A server of S3, which tests outside of clusters use."""
+
+
 def recipes() -> Iterable[Recipe]:
     """Everything that is built, in its order."""
     return (
@@ -146,6 +150,7 @@ def recipes() -> Iterable[Recipe]:
         Recipe("kubernetes", versions.KUBERNETES, _kubernetes),
         Recipe("coredns", versions.COREDNS, _installed(f"github.com/coredns/coredns@v{versions.COREDNS}")),
         Recipe("helm", versions.HELM, _installed(f"helm.sh/helm/v4/cmd/helm@v{versions.HELM}")),
+        Recipe("versitygw", versions.VERSITYGW, _installed(f"{_VERSITYGW}@v{versions.VERSITYGW}")),
         Recipe("kwok", versions.KWOK, _kwok),
         Recipe("karpenter", versions.KARPENTER, _karpenter),
     )

@@ -8,6 +8,7 @@ STAGING: Final = f"0.{KUBERNETES.removeprefix('1.')}"
 ETCD: Final = "3.6.14"
 COREDNS: Final = "1.13.1"
 HELM: Final = "4.2.4"
+VERSITYGW: Final = "1.8.0"
 KWOK: Final = "0.8.0"
 KARPENTER: Final = "1.14.1"
 GO: Final = (1, 26, 6)

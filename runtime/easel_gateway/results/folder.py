@@ -6,23 +6,19 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from easel_gateway.ids import new_id
-from easel_gateway.settings import Settings
+from starlette.responses import FileResponse, Response
 
-_ID: Final = re.compile(r"[0-9a-f]{32}")
+from easel_gateway.ids import new_id
+from easel_gateway.results import SAFE_ID, file_headers
+
 _FILE: Final = re.compile(r"[.]?[0-9a-f]{32}-[0-9a-f]{32}[.]png")
 """A result, or with a dot before it one that is being written."""
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-
-
-def folder_store(folder: Path, settings: Settings) -> "FolderStore":
-    """The store in `folder` that the settings describe."""
-    return FolderStore(folder, settings.result_seconds, settings.result_bytes, settings.result_spare_bytes)
 
 
 class FolderStore:
@@ -84,9 +80,24 @@ class FolderStore:
             return False
         return await asyncio.to_thread(self._remove, f"{self._folder}/{request_id}-{image_id}.png")
 
+    async def respond(self, request_id: str, image_id: str, _: Mapping[str, str], seconds: float) -> Response | None:
+        """See `ResultStore.respond`; Starlette looks at the headers."""
+        path = await asyncio.to_thread(self.find, request_id, image_id)
+        if path is None:
+            return None
+        return FileResponse(path, media_type="image/png", headers=file_headers(image_id, seconds))
+
+    async def read(self, path: str) -> bytes:
+        """See `ResultStore.read`."""
+        return await asyncio.to_thread(Path(f"{self._folder}/{path.replace('/', '-')}").read_bytes)
+
+    async def url(self, _: str) -> str:
+        """See `ResultStore.url`."""
+        return ""
+
     def find(self, request_id: str, image_id: str) -> Path | None:
-        """See `ResultStore.find`. Anything but two ids is not found, so no path can lead out of the folder."""
-        if not (_ID.fullmatch(request_id) and _ID.fullmatch(image_id)):
+        """The file of an image, if it is still there. Anything but two ids is not found: no path leads out of here."""
+        if not (SAFE_ID.fullmatch(request_id) and SAFE_ID.fullmatch(image_id)):
             return None
         path = self._folder / f"{request_id}-{image_id}.png"
         return path if path.is_file() else None

@@ -71,6 +71,6 @@ async def image_to_image(request: Request) -> JSONResponse:
 async def _given_out(intake: Intake, request: Request, image: StoredImage, form: str) -> dict[str, str]:
     """The image in the `form` that its caller wants."""
     if form not in ("b64_json", "data"):
-        return {"url": intake.url(request, image.path)}
+        return {"url": await intake.url(request, image.path)}
     text = base64.b64encode(await intake.image(image.path)).decode()
     return {"b64_json": text} if form == "b64_json" else {"url": f"data:image/png;base64,{text}"}

@@ -71,9 +71,10 @@ async def edit(request: Request) -> JSONResponse:
             sent = upload.content.sent()
         data: list[dict[str, Any]] = []
         for image in reply.images:
-            file: dict[str, Any] = {"url": intake.url(request, image.path)}
             if sent.get("response_format") == "b64_json":
                 file = {"b64_json": base64.b64encode(await intake.image(image.path)).decode()}
+            else:
+                file = {"url": await intake.url(request, image.path)}
             data.append({**file, "seed": image.seed, "nsfw": image.nsfw})
     except ApiError as error:
         return JSONResponse(_error(error), error.status, error.headers)
