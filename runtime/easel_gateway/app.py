@@ -70,6 +70,7 @@ def create_app(
             serving = Serving(waiting, session, results, metrics, ledger, limits)
             app.state.intake = Intake(settings, directory, acceptance, serving, keys)
             sweeping = asyncio.create_task(_sweep_regularly(results, settings.result_seconds))
+            keys.on_change(lambda: limits.retain(keys.names))
             yield
             sweeping.cancel()
             await asyncio.gather(sweeping, return_exceptions=True)

@@ -2,7 +2,7 @@
 
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +33,7 @@ class KeyRing:
 
     def __init__(self, keys: Iterable[Key] = ()) -> None:
         self._callers: dict[str, list[tuple[str, Caller]]] = {}
+        self._listener: Callable[[], None] = lambda: None
         self.replace(keys)
 
     def __bool__(self) -> bool:
@@ -50,6 +51,11 @@ class KeyRing:
             for digest in key.hashes:
                 callers.setdefault(digest[:_DRAWER], []).append((digest, Caller(key.name, key.policy)))
         self._callers = callers
+        self._listener()
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called when there are other keys."""
+        self._listener = listener
 
     def find(self, token: str) -> Caller | None:
         """Whose key `token` is.

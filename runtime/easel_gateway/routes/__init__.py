@@ -36,8 +36,8 @@ class Straight:
 
     def __init__(self, app: ASGIApp, routers: Iterable[APIRouter]) -> None:
         self._app = app
-        self._handlers: Mapping[str, Handler] = {
-            route.path: route.endpoint
+        self._routes: Mapping[str, StreamRoute] = {
+            route.path: route
             for router in routers
             for route in router.routes
             if isinstance(route, StreamRoute) and route.methods == {"POST"} and "{" not in route.path
@@ -45,13 +45,14 @@ class Straight:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        handler = self._handlers.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if handler is None:
+        route = self._routes.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if route is None:
             await self._app(scope, receive, send)
             return
         response: Response
         try:
-            response = await handler(Request(scope, receive, send))
+            scope["route"] = route  # for logs and traces
+            response = await route.endpoint(Request(scope, receive, send))
         except ApiError as error:
             response = JSONResponse(error.body(), error.status, error.headers)
         except ClientDisconnect:

@@ -293,3 +293,13 @@ async def test_a_key_is_looked_at_before_the_body(house: House) -> None:
     async with asyncio.timeout(10):
         assert (await asking).status == 401
     endless.set()
+
+
+async def test_what_is_known_of_keys_that_are_gone_goes_too(house: House) -> None:
+    toy = await house.runtime(ToyEngine())
+    ring = KeyRing([Key("ada", (hash_of(TOKEN),), KeyPolicy(requests_per_minute=1))])
+    await house.open(ready(toy.endpoint), keys=ring, keys_required=True)
+    assert [(await ask(house, TOKEN)).status for _ in range(2)] == [200, 429]
+    ring.replace([])
+    ring.replace([Key("ada", (hash_of(TOKEN),), KeyPolicy(requests_per_minute=1))])
+    assert (await ask(house, TOKEN)).status == 200
