@@ -9,10 +9,10 @@ from typing import Final
 
 from easel_gateway.admission import Job
 from easel_gateway.answer import Answer, StoredImage
-from easel_gateway.ids import new_id
 from easel_gateway.keys import Caller
 from easel_gateway.ledger import Charge, Claim
 from easel_gateway.pricing import Quote
+from easel_http.ids import new_id
 
 REPLAYED: Final = "Idempotent-Replayed"
 """Header of an answer that was given before, named as payment services name it."""

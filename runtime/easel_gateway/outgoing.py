@@ -9,9 +9,9 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
 from easel_gateway.admission import Job
-from easel_gateway.ids import new_id
 from easel_gateway.order import Order
 from easel_http.fields import OWN_FIELDS
+from easel_http.ids import new_id
 from easel_http.spool import Spool
 
 _IN_ONE_PIECE: Final = 1 << 18

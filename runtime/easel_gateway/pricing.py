@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from functools import cached_property
 from typing import Any, Final
 
 from easel_crds.imagemodel import ImageModel
@@ -39,7 +40,7 @@ class Quote:
     """Input pixels that are charged: height x width x images."""
     images: int
 
-    @property
+    @cached_property
     def amount(self) -> Decimal:
         """The exact amount; where the division by `per_pixels` never ends, its first 100 digits."""
         return self.offer.price.of(self.pixels)

@@ -13,7 +13,6 @@ from easel_crds.money import plain
 from easel_gateway import upstream
 from easel_gateway.answer import Answer
 from easel_gateway.directory import Endpoint
-from easel_gateway.ids import new_id
 from easel_gateway.ledger import Ledger
 from easel_gateway.limits import Limits
 from easel_gateway.metrics import Metrics
@@ -22,6 +21,7 @@ from easel_gateway.outgoing import Arrived, Outgoing
 from easel_gateway.results import ResultStore
 from easel_gateway.waiting import WaitingRoom
 from easel_http.errors import ApiError, UpstreamFailed
+from easel_http.ids import new_id
 from easel_http.logs import current_request_id, note
 from easel_http.requests import REQUEST_HEADER
 from easel_http.tracing import part, trace_headers

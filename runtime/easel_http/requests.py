@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import re
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,12 +12,14 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from easel_http.errors import ApiError, Failed, Unavailable
+from easel_http.ids import new_id
 from easel_http.logs import FACTS, REQUEST_ID
 from easel_http.tracing import note_error
 
 REQUEST_HEADER: Final = "X-Request-Id"
 _HEADER: Final = REQUEST_HEADER.lower().encode()
 _ID_LENGTH: Final = 64
+_NEW_LENGTH: Final = 16
 _NOT_OF_AN_ID: Final = re.compile(r"[^A-Za-z0-9._:=+/@-]")
 _PATH_LENGTH: Final = 200
 _log = logging.getLogger(__name__)
@@ -109,7 +110,9 @@ def _path(scope: Scope) -> str:
 
 def _id(sent: bytes) -> str:
     """`sent` as far as it can stand in a header and a log line, else a new id."""
-    return _NOT_OF_AN_ID.sub("", sent.decode("latin-1"))[:_ID_LENGTH] or secrets.token_hex(8)
+    if not sent:
+        return new_id()[:_NEW_LENGTH]
+    return _NOT_OF_AN_ID.sub("", sent.decode("latin-1"))[:_ID_LENGTH] or new_id()[:_NEW_LENGTH]
 
 
 async def _answer(send: Send, error: ApiError) -> None:

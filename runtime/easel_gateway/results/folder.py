@@ -13,8 +13,8 @@ from typing import Final
 
 from starlette.responses import FileResponse, Response
 
-from easel_gateway.ids import new_id
 from easel_gateway.results import SAFE_ID, file_headers
+from easel_http.ids import new_id
 
 _FILE: Final = re.compile(r"[.]?[0-9a-f]{32}-[0-9a-f]{32}[.]png")
 """A result, or with a dot before it one that is being written."""

@@ -13,9 +13,9 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store as Bucket
 from starlette.responses import Response, StreamingResponse
 
-from easel_gateway.ids import new_id
 from easel_gateway.results import SAFE_ID, file_headers
 from easel_gateway.results.ranges import RangeNotSatisfiable, byte_range
+from easel_http.ids import new_id
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

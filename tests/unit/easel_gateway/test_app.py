@@ -19,9 +19,9 @@ from PIL import Image
 from easel_crds.demand import Demand
 from easel_crds.safety import Safety
 from easel_gateway.directory import Entry
-from easel_gateway.ids import new_id
 from easel_gateway.results.folder import FolderStore
 from easel_http.fields import ImageToImageFields
+from easel_http.ids import new_id
 from support.directory import entry
 from support.engines import ToyChecker, ToyEngine
 from support.gateway_house import IMAGE, SEED_CALL, Answer, House, open_with, ready

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from easel_gateway.ids import new_id
 from easel_gateway.results.folder import FolderStore
+from easel_http.ids import new_id
 
 HOUR = 3600
 

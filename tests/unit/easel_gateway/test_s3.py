@@ -7,11 +7,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from easel_gateway.ids import new_id
 from easel_gateway.results.opening import open_store
 from easel_gateway.results.ranges import RangeNotSatisfiable, byte_range
 from easel_gateway.results.s3 import S3Store
 from easel_gateway.settings import Settings
+from easel_http.ids import new_id
 from support.s3_server import S3Server, s3_server
 
 HOUR = 3600

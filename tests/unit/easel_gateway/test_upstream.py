@@ -11,11 +11,11 @@ from easel_gateway import upstream
 from easel_gateway.admission import Job
 from easel_gateway.answer import Answer, StoredImage
 from easel_gateway.directory import Endpoint
-from easel_gateway.ids import new_id
 from easel_gateway.outgoing import Arrived
 from easel_gateway.results.folder import FolderStore
 from easel_http.errors import TimedOut, Unavailable, UpstreamFailed
 from easel_http.fields import ImageToImageFields
+from easel_http.ids import new_id
 from easel_http.spool import Spool
 from support.builders import image_model
 from support.engines import ToyEngine

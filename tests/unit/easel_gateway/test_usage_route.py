@@ -1,49 +1,38 @@
 import csv
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
+from easel_crds.keys import Key, KeyPolicy, hash_of
 from easel_crds.money import Price
+from easel_gateway.keys import KeyRing, new_key
 from easel_gateway.ledger import Ledger
 from easel_gateway.routes import usage
+from easel_gateway.settings import Settings
 from easel_http import errors
 from support.ledgers import NOON, charge, ledger_at
 
 
-@dataclass(frozen=True)
-class Policy:
-    admin: bool = False
-
-
-@dataclass(frozen=True)
-class Caller:
-    name: str
-    policy: Policy = Policy()
-
-
 @asynccontextmanager
-async def asking(ledger: Ledger | None, caller: Caller | None = None) -> AsyncIterator[AsyncClient]:
-    """A client of a gateway that has this ledger, who is this caller."""
+async def asking(ledger: Ledger | None, name: str = "", *, admin: bool = False) -> AsyncIterator[AsyncClient]:
+    """A client of a gateway that has this ledger, with a key of this name if there is one."""
     app = FastAPI()
     app.state.ledger = ledger
+    app.state.settings = Settings()
+    token = new_key()
+    app.state.keys = KeyRing([Key(name, (hash_of(token),), KeyPolicy(admin=admin))] if name else [])
     app.include_router(usage.router)
     errors.install(app)
-
-    @app.middleware("http")
-    async def identify(request: Request, handle: Callable[[Request], Awaitable[Response]]) -> Response:
-        request.state.caller = caller
-        return await handle(request)
-
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://gateway") as client:
+    headers = {"Authorization": f"Bearer {token}"} if name else {}
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://gateway", headers=headers) as client:
         yield client
 
 
@@ -161,7 +150,7 @@ async def test_every_wrong_parameter_is_named_at_once(ledger: Ledger) -> None:
 
 
 async def test_whoever_comes_with_a_key_sees_their_own_rows_alone(ledger: Ledger) -> None:
-    async with asking(ledger, Caller("bob")) as client:
+    async with asking(ledger, "bob") as client:
         assert [row["caller"] for row in await rows(client, "by=caller")] == ["bob"]
         assert [row["caller"] for row in await rows(client, "by=caller&caller=bob")] == ["bob"]
         answer = await client.get("/usage?caller=ada")
@@ -170,7 +159,7 @@ async def test_whoever_comes_with_a_key_sees_their_own_rows_alone(ledger: Ledger
 
 
 async def test_a_key_with_admin_sees_all(ledger: Ledger) -> None:
-    async with asking(ledger, Caller("root", Policy(admin=True))) as client:
+    async with asking(ledger, "root", admin=True) as client:
         assert [row["caller"] for row in await rows(client, "by=caller")] == ["ada", "bob"]
         assert [row["caller"] for row in await rows(client, "by=caller&caller=ada")] == ["ada"]
 

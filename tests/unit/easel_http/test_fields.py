@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from easel_http.errors import InvalidForm
-from easel_http.fields import MAX_SEED, ImageToImageFields, form_schema
+from easel_http.fields import MAX_SEED, OWN_FIELDS, ImageToImageFields, form_schema
 
 SEED_NAMES = [
     *("image", "prompt", "model_id", "loras", "strength", "guidance_scale", "image_guidance_scale", "negative_prompt"),
@@ -202,8 +202,8 @@ def properties() -> dict[str, Any]:
     return found
 
 
-def test_the_schema_has_the_twelve_fields_of_the_contract_and_the_most_that_is_paid() -> None:
-    assert sorted(properties()) == sorted([*SEED_NAMES, "max_price"])
+def test_the_schema_has_the_twelve_fields_of_the_contract_and_those_of_the_gateway() -> None:
+    assert sorted(properties()) == sorted([*SEED_NAMES, *OWN_FIELDS])
 
 
 @pytest.mark.parametrize("required", [(), ("model_id",)], ids=["runtime", "gateway"])
@@ -213,7 +213,7 @@ def test_the_schema_names_what_is_required(required: tuple[str, ...]) -> None:
 
 def test_the_schema_has_a_type_a_sentence_and_no_null_for_every_field() -> None:
     assert {name: part["type"] for name, part in properties().items()} == {
-        **dict.fromkeys(("image", "prompt", "model_id", "loras", "negative_prompt", "max_price"), "string"),
+        **dict.fromkeys(("image", "prompt", "model_id", "loras", "negative_prompt", *OWN_FIELDS), "string"),
         **dict.fromkeys(("strength", "guidance_scale", "image_guidance_scale"), "number"),
         **dict.fromkeys(("seed", "num_inference_steps", "num_images_per_prompt"), "integer"),
         "safety_check": "boolean",
@@ -243,4 +243,5 @@ def test_the_schema_promises_no_default_where_the_model_decides() -> None:
         "negative_prompt": "",
         "safety_check": True,
         "num_images_per_prompt": 1,
+        "response_format": "url",
     }
