@@ -23,7 +23,7 @@ from easel_gateway.limits import Limits
 from easel_gateway.metrics import Metrics
 from easel_gateway.quotes import new_quotes
 from easel_gateway.results import ResultStore
-from easel_gateway.routes import Straight, catalogue, health, huggingface, livepeer, models, openai, quote, usage
+from easel_gateway.routes import catalogue, health, huggingface, livepeer, models, openai, quote, usage
 from easel_gateway.routes import metrics as metrics_route
 from easel_gateway.routes import results as results_route
 from easel_gateway.serving import Serving
@@ -101,7 +101,6 @@ def create_app(
 def _add_middleware(app: FastAPI, metrics: Metrics, traces: "TracerProvider | None") -> None:
     """From the inside to the outside: what is added last sees a request first."""
     settings: Settings = app.state.settings
-    app.add_middleware(Straight, routers=[livepeer.router, openai.router])
     app.add_middleware(Requests, tell=Access(metrics), stopping="Easel is stopping")
     if traces is not None:
         app.add_middleware(Traced, provider=traces)

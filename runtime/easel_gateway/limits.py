@@ -7,7 +7,7 @@ is not seen here, so that several gateways together may overrun a budget by that
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -95,8 +95,7 @@ class Limits:
         finally:
             account.in_flight -= 1
 
-    @asynccontextmanager
-    async def reserve(self, caller: Caller, pixels: int, amount: Decimal, currency: str) -> AsyncIterator[None]:
+    def reserve(self, caller: Caller, pixels: int, amount: Decimal, currency: str) -> AbstractAsyncContextManager[None]:
         """Room for a request of so many pixels and so much money, as long as the context lasts.
 
         Raises:
@@ -104,6 +103,12 @@ class Limits:
             Busy: there are too many pixels in this minute.
             PaymentRequired: the budget of the day or month does not suffice.
         """
+        if caller.policy.pixels_per_minute is None and caller.policy.budget is None:
+            return nullcontext()
+        return self._reserve(caller, pixels, amount, currency)
+
+    @asynccontextmanager
+    async def _reserve(self, caller: Caller, pixels: int, amount: Decimal, currency: str) -> AsyncIterator[None]:
         if (bucket := self._bucket(caller, "pixels")) is not None:
             if pixels > bucket.most:
                 raise Forbidden(

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final
 
 import aiohttp
-from aiohttp.abc import AbstractStreamWriter
 
 from easel_gateway.admission import Job
 from easel_gateway.order import Order
@@ -19,16 +18,23 @@ _IN_ONE_PIECE: Final = 1 << 18
 
 
 class Outgoing:
-    """A form for one runtime. `sent_whole` says whether it can have begun to work."""
+    """A form for one runtime."""
 
     def __init__(self, model_id: str, image: Spool, boundary: str) -> None:
         self.model_id = model_id
-        self.sent_whole = False
+        self.asked_for: asyncio.Future[bool] | None = None
+        """Of a form that was sent in one piece, without waiting to be asked for it: done once the runtime has."""
         self.withdrawn = False
         """Whether it ended on our side: that is nothing to blame a runtime for."""
         self.headers: Mapping[str, str] = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         self._image = image
         self._boundary = boundary
+        self._ended = False
+
+    @property
+    def can_be_worked_on(self) -> bool:
+        """Whether the runtime may have had the whole form, and wanted it."""
+        return self._ended and (self.asked_for is None or self.asked_for.done())
 
     async def job(self) -> Job:
         """What the runtime works on, once that is known."""
@@ -67,14 +73,15 @@ class Arrived(Outgoing):
 
     def payload(self) -> aiohttp.Payload | AsyncIterator[bytes]:
         if self._image.in_memory and self._image.size <= _IN_ONE_PIECE:
-            return _Whole(self, b"".join((self._head, self._image.whole(), self._tail)))
+            self._ended = True
+            return InOnePiece(self, b"".join((self._head, self._image.whole(), self._tail)))
         return self._pieces()
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         yield self._head
         async for chunk in self._image.chunks():
             yield chunk
-        self.sent_whole = True  # before the last bytes: who asks later must not believe that none were sent
+        self._ended = True  # before the last bytes: who asks later must not believe that none were sent
         yield self._tail
 
 
@@ -101,20 +108,16 @@ class Arriving(Outgoing):
         except BaseException:
             self.withdrawn = True
             raise
-        self.sent_whole = True
+        self._ended = True
         yield self._after_image(job)
 
 
-class _Whole(aiohttp.BytesPayload):
-    """All bytes at once, and the note that they were sent."""
+class InOnePiece(aiohttp.BytesPayload):
+    """All of a form that is small."""
 
     def __init__(self, outgoing: Outgoing, data: bytes) -> None:
         super().__init__(data)
-        self._outgoing = outgoing
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        self._outgoing.sent_whole = True
-        await super().write_with_length(writer, content_length)
+        self.outgoing = outgoing
 
 
 def _texts(job: Job) -> Iterator[tuple[str, str]]:

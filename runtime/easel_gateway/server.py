@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import uvicorn
 from fastapi import FastAPI
 
+from easel_gateway.routes import Straight, livepeer, openai
 from easel_gateway.settings import Settings
 from easel_http.entrance import ConnectionLimits, Entrance
 from easel_http.protocol import Protocol, protocol_class
@@ -57,7 +58,7 @@ def new_server(gateway: FastAPI, settings: Settings, drain_seconds: int) -> Serv
     )
     entrance = Entrance(limits)
     config = uvicorn.Config(
-        gateway,
+        Straight(gateway, [livepeer.router, openai.router]),
         http=protocol_class(entrance),
         log_config=None,
         ws="none",

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,13 +48,15 @@ class Serving:
         """What `order` becomes; errors are those of `WaitingRoom.endpoint`, `attempt` and `finish`."""
         job = order.job
         for tries_left in reversed(range(_TRIES)):
-            async with self._endpoint(job.model_id, job.image.size, job.fields.loras) as (endpoint, waited):
-                try:
-                    answer = await self.attempt(endpoint, Arrived(job))
-                except upstream.NotTaken as refusal:
-                    if not tries_left:
-                        raise refusal.answer from refusal
-                    continue
+            endpoint, waited = await self._endpoint(job.model_id, job.image.size, job.fields.loras)
+            try:
+                answer = await self.attempt(endpoint, Arrived(job))
+            except upstream.NotTaken as refusal:
+                if not tries_left:
+                    raise refusal.answer from refusal
+                continue
+            finally:
+                self.waiting.release(job.model_id, endpoint)
             return await self.finish(order, answer, waited)
         raise AssertionError("the last try either answers or raises")
 
@@ -114,22 +115,16 @@ class Serving:
             await asyncio.shield(self.results.drop([image.path for image in answer.images]))
             raise
 
-    @asynccontextmanager
-    async def _endpoint(
-        self, model_id: str, size: int, loras: Collection[str]
-    ) -> AsyncIterator[tuple[Endpoint, float]]:
-        """An endpoint, and the seconds that were waited for it."""
-        endpoint, waited = self.waiting.at_once(model_id, loras), 0.0
-        if endpoint is None:
-            began = asyncio.get_running_loop().time()
-            try:
-                with part("hold"):
-                    endpoint = await self.waiting.wait(model_id, size, loras)
-            finally:
-                waited = asyncio.get_running_loop().time() - began
-                self.metrics.waited(model_id, waited)
-                note(waited=round(waited, 3))
+    async def _endpoint(self, model_id: str, size: int, loras: Collection[str]) -> tuple[Endpoint, float]:
+        """An endpoint, to be given back to the waiting room, and the seconds that were waited for it."""
+        if (endpoint := self.waiting.at_once(model_id, loras)) is not None:
+            return endpoint, 0.0
+        began = asyncio.get_running_loop().time()
         try:
-            yield endpoint, waited
+            with part("hold"):
+                endpoint = await self.waiting.wait(model_id, size, loras)
         finally:
-            self.waiting.release(model_id, endpoint)
+            waited = asyncio.get_running_loop().time() - began
+            self.metrics.waited(model_id, waited)
+            note(waited=round(waited, 3))
+        return endpoint, waited

@@ -1,7 +1,8 @@
 """One request to one runtime: the form sent as a stream, the images received as a stream.
 
 Retry rule: only where no work was done, because the runtime was not there (connection refused), said that it took
-nothing (429, 503), or went away before it had the whole form. One that goes away later may have worked.
+nothing (429, 503), or went away before it had asked for the form, or had the whole of it. One that goes away later may
+have worked.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import aiohttp
 from easel_gateway.admission import Job
 from easel_gateway.answer import Answer, StoredImage
 from easel_gateway.directory import Endpoint
-from easel_gateway.outgoing import Outgoing
+from easel_gateway.outgoing import InOnePiece, Outgoing
 from easel_gateway.results import ResultStore
 from easel_http.errors import ApiError, TimedOut, Unavailable, UpstreamFailed
 
@@ -59,13 +60,30 @@ class Relayed(ApiError):
         return self._body
 
 
+class _Request(aiohttp.ClientRequest):
+    """Sends a small body together with its head: to wait until it is asked for would take as long as sending it.
+
+    RFC 9110, 10.1.1: a client need not wait for the 100 that it expects. aiohttp always does.
+    """
+
+    async def send(self, conn: "aiohttp.connector.Connection") -> aiohttp.ClientResponse:
+        """Send the request; the answer is still to come."""
+        if not isinstance(self.body, InOnePiece):
+            return await super().send(conn)
+        self.body.outgoing.asked_for, self._continue = self._continue, None
+        response = await super().send(conn)
+        response._continue = self.body.outgoing.asked_for  # noqa: SLF001 (it is done when the 100 comes)
+        return response
+
+
 def new_session(work_seconds: float) -> aiohttp.ClientSession:
     """The HTTP client for runtimes, whose connections are kept.
 
-    A kept one that the runtime closes at the wrong moment is told from a runtime that died at work: the body is sent
-    when the runtime has asked for it, not before.
+    A kept one that the runtime closes at the wrong moment is told from a runtime that died at work: it has not asked
+    for the body (`100 Continue`). What is large is not even sent before.
     """
     return aiohttp.ClientSession(
+        request_class=_Request,
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_SECONDS),
         timeout=aiohttp.ClientTimeout(total=work_seconds, sock_connect=5),
         auto_decompress=False,
@@ -95,7 +113,7 @@ async def send(
         try:
             return await _send_once(session, endpoint, outgoing, results, request_id, headers or {})
         except aiohttp.ServerDisconnectedError:
-            if outgoing.sent_whole:
+            if outgoing.can_be_worked_on:
                 raise
             # A kept connection that the runtime closed at this moment looks like that; a new one tells.
             return await _send_once(session, endpoint, outgoing, results, request_id, headers or {})
@@ -104,7 +122,7 @@ async def send(
     except TimeoutError as error:
         raise TimedOut(f"the runtime of {name} took longer than its deadline") from error
     except (aiohttp.ClientError, ConnectionError) as error:
-        if not outgoing.sent_whole:
+        if not outgoing.can_be_worked_on:
             answer = UpstreamFailed(f"the runtime of {name} went away before it took this")
             raise NotTaken(answer, failed=True) from error
         raise UpstreamFailed(f"the runtime of {name} went away while it worked on this request; send it again") from (

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
 T = TypeVar("T")
+_AFTER_SECONDS: Final = 0.05
+"""What is done before costs no second task, and nobody has left so soon; who has is noticed a moment later."""
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -20,6 +22,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     worker = asyncio.current_task()
     assert worker is not None  # noqa: S101 (a coroutine runs in a task)
     left = False
+    watching: asyncio.Task[None] | None = None
 
     async def watch() -> None:
         nonlocal left
@@ -28,7 +31,11 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         left = True
         worker.cancel()
 
-    watching = asyncio.create_task(watch())
+    def begin() -> None:
+        nonlocal watching
+        watching = asyncio.create_task(watch())
+
+    beginning = asyncio.get_running_loop().call_later(_AFTER_SECONDS, begin)
     try:
         return await work
     except asyncio.CancelledError:
@@ -36,4 +43,6 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
             raise ClientDisconnect from None
         raise
     finally:
-        watching.cancel()
+        beginning.cancel()
+        if watching is not None:
+            watching.cancel()

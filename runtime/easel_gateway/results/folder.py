@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import math
 import os
 import re
 import tempfile
@@ -19,6 +20,12 @@ from easel_http.ids import new_id
 _FILE: Final = re.compile(r"[.]?[0-9a-f]{32}-[0-9a-f]{32}[.]png")
 """A result, or with a dot before it one that is being written."""
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_QUICK_BYTES: Final = 1 << 17
+"""Largest file that is written without another thread, which takes longer than the system does to remember it..."""
+_QUICK_SECONDS: Final = 0.002
+"""... unless the folder took longer than this,"""
+_SLOW_SECONDS: Final = 60.0
+"""within so many seconds: on another machine, say."""
 
 
 class FolderStore:
@@ -36,6 +43,7 @@ class FolderStore:
         self._spare_bytes = spare_bytes
         self._bytes = 0
         """In the folder, as far as this process knows; counted anew by each sweep."""
+        self._slow_until = -math.inf
 
     def prepare(self) -> None:
         """Make the folder if it is not there.
@@ -54,7 +62,7 @@ class FolderStore:
         image_id = new_id()
         name = f"{self._folder}/{request_id}-{image_id}.png"
         if isinstance(data, bytes):
-            await asyncio.to_thread(self._write, name, data)
+            await self._write_quickly(name, data)
             return f"{request_id}/{image_id}.png"
         draft = f"{self._folder}/.{request_id}-{image_id}.png"
         file = await asyncio.to_thread(self._open, draft)
@@ -105,6 +113,15 @@ class FolderStore:
     async def sweep(self) -> int:
         """See `ResultStore.sweep`."""
         return await asyncio.to_thread(self._sweep, time.time() - self._seconds)
+
+    async def _write_quickly(self, name: str, data: bytes) -> None:
+        began = time.monotonic()
+        if len(data) > _QUICK_BYTES or began < self._slow_until:
+            await asyncio.to_thread(self._write, name, data)
+            return
+        self._write(name, data)
+        if (now := time.monotonic()) - began > _QUICK_SECONDS:
+            self._slow_until = now + _SLOW_SECONDS
 
     def _write(self, name: str, data: bytes) -> None:
         file = self._open(name)

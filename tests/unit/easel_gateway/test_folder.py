@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -212,3 +213,20 @@ async def test_results_of_an_earlier_run_are_found_and_swept(store: FolderStore,
     assert later.find(*ids(path)) is not None
     age(file_of(tmp_path / "results", path), HOUR + 1)
     assert await later.sweep() == 1
+
+
+async def test_a_folder_that_takes_long_keeps_nobody_else_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("easel_gateway.results.folder._QUICK_SECONDS", -1.0)  # whatever it takes is long
+    wrote: list[threading.Thread] = []
+
+    class Watched(FolderStore):
+        def _write(self, name: str, data: bytes) -> None:
+            wrote.append(threading.current_thread())
+            super()._write(name, data)
+
+    store = Watched(tmp_path / "results", HOUR)
+    paths = [await store.put(new_id(), b"a picture") for _ in range(3)]
+    assert [thread is threading.main_thread() for thread in wrote] == [True, False, False]
+    assert [await store.read(path) for path in paths] == [b"a picture"] * 3
