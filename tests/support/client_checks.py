@@ -169,8 +169,9 @@ def huggingface_edits_by_base_url(url: str, _: Path) -> None:
 
 def huggingface_edits_without_blocking(url: str, _: Path) -> None:
     async def edit() -> Image.Image:
-        client = AsyncInferenceClient(model=f"{url}/models/{MODEL}", token="unused", timeout=SECONDS)  # noqa: S106
-        return await client.image_to_image(IMAGE, prompt="make it night")
+        model = f"{url}/models/{MODEL}"
+        async with AsyncInferenceClient(model=model, token="unused", timeout=SECONDS) as client:  # noqa: S106
+            return await client.image_to_image(IMAGE, prompt="make it night")
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the package calls httpx in a way that is old
