@@ -2,16 +2,19 @@
 
 import hashlib
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 from easel_gateway.admission import Job, admit
 from easel_gateway.directory import Directory, entry_of
+from easel_gateway.keys import Caller
 from easel_gateway.ledger import Claim, Ledger, Repeat
 from easel_gateway.limits import Limits, check_model
 from easel_gateway.order import Order, Reply
 from easel_gateway.quotes import Quotes
 from easel_gateway.upload import Upload
+from easel_http.errors import InvalidForm
 from easel_http.form import Form
 from easel_http.logs import note
 
@@ -19,11 +22,12 @@ IDEMPOTENCY_KEY: Final = "idempotency-key"
 
 
 class Replayed(Exception):
-    """The request was answered before; `reply` is that answer."""
+    """The request was answered before; `reply` is that answer, without files also if it is `inline`."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, *, inline: bool) -> None:
         super().__init__("answered before")
         self.reply = reply
+        self.inline = inline
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,17 @@ class Acceptance:
     ledger: Ledger | None
     limits: Limits
     default_model: str = ""
-    """Of requests that name none; empty: they are refused."""
+    """Of requests that name none."""
+
+    def model_for(self, caller: Caller) -> str:
+        """The model of a request of `caller` that names none: the default, or the only one that there is for it.
+
+        Raises:
+            InvalidForm: there are several, or none.
+        """
+        return chosen_model(
+            self.default_model, [each for each in self.directory.entries() if caller.policy.allows(each)]
+        )
 
     async def order(self, upload: Upload) -> Order:
         """The order of a request, of which all has arrived when this returns, and against which nothing speaks.
@@ -47,9 +61,9 @@ class Acceptance:
         content = upload.content
         if not content.ended:
             await content.read()
-        fields = content.fields(() if self.default_model else ("model_id",))
+        fields = content.fields(() if self.default_model or upload.any_model else ("model_id",))
         if not fields.model_id:
-            fields = fields.model_copy(update={"model_id": self.default_model})
+            fields = fields.model_copy(update={"model_id": self.model_for(upload.caller)})
         form = Form(fields, content.image)
         entry = entry_of(form.fields.model_id, self.directory.entries())
         caller = upload.caller
@@ -69,13 +83,24 @@ class Acceptance:
             return None
         claimed = await self.ledger.claim(caller, key, await _fingerprint(job))
         if isinstance(claimed, Repeat):
-            raise Replayed(Reply.from_bytes(claimed.answer))
+            raise Replayed(Reply.from_bytes(claimed.answer), inline=job.inline)
         upload.held.push_async_callback(self._give_back, upload, claimed, self.ledger)
         return claimed
 
     async def _give_back(self, upload: Upload, claim: Claim, ledger: Ledger) -> None:
         if not upload.charged:
             await ledger.release(claim)
+
+
+def chosen_model(default: str, known: Collection[str]) -> str:
+    """The model of a request that names none: the default, or the only one that is known.
+
+    Raises:
+        InvalidForm: there are several, or none.
+    """
+    if default or len(known) == 1:
+        return default or next(iter(known))
+    raise InvalidForm.at("model_id", f"name a model; there are: {', '.join(sorted(known)) or 'none'}", kind="missing")
 
 
 async def _fingerprint(job: Job) -> str:

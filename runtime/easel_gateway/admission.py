@@ -32,6 +32,11 @@ class Job:
         """Input pixels that the request is charged for: height x width x images."""
         return self.width * self.height * self.fields.num_images_per_prompt
 
+    @property
+    def inline(self) -> bool:
+        """Whether the answer has the images themselves, and not where to fetch them."""
+        return self.fields.response_format != "url"
+
 
 async def admit(form: Form, model: ImageModel) -> Job:
     """The job of a form that has arrived whole.

@@ -26,6 +26,7 @@ from easel_gateway.results import ResultStore
 from easel_gateway.routes import catalogue, health, huggingface, livepeer, models, openai, quote, usage
 from easel_gateway.routes import metrics as metrics_route
 from easel_gateway.routes import results as results_route
+from easel_gateway.routes.refusals import refusal
 from easel_gateway.serving import Serving
 from easel_gateway.settings import Settings
 from easel_gateway.waiting import WaitingRoom
@@ -92,7 +93,7 @@ def create_app(
     app.state.ready = True
     for route in (livepeer, results_route, openai, huggingface, models, catalogue, quote, usage, health, metrics_route):
         app.include_router(route.router)
-    errors.install(app)
+    errors.install(app, refusal)
     document.install(app, directory, keys_required=settings.keys_required)
     _add_middleware(app, metrics, traces)
     return app
@@ -101,7 +102,7 @@ def create_app(
 def _add_middleware(app: FastAPI, metrics: Metrics, traces: "TracerProvider | None") -> None:
     """From the inside to the outside: what is added last sees a request first."""
     settings: Settings = app.state.settings
-    app.add_middleware(Requests, tell=Access(metrics), stopping="Easel is stopping")
+    app.add_middleware(Requests, tell=Access(metrics), stopping="Easel is stopping", refusal=refusal)
     if traces is not None:
         app.add_middleware(Traced, provider=traces)
     if settings.cors_origins:

@@ -19,16 +19,7 @@ _EXPOSED: Final = (
     "X-Easel-Seed",
     "X-Easel-Wait",
     "X-Request-Id",
-)
-_SENT: Final = (
-    "Authorization",
-    "Content-Type",
-    "Idempotency-Key",
-    "Range",
-    "X-Api-Key",
-    "X-Easel-Max-Price",
-    "X-Easel-Quote",
-    "X-Request-Id",
+    "X-Should-Retry",
 )
 _SECONDS: Final = 600
 """How long a browser remembers what it was told."""
@@ -40,9 +31,14 @@ def cors(origins: str) -> dict[str, Any]:
     Cookies are never asked for: whoever needs a key sends it as a header.
     """
     return {
-        "allow_origins": [origin.strip() for origin in origins.split(",")],
+        "allow_origins": list(filter(None, (_origin(each) for each in origins.split(",")))),
         "allow_methods": ["GET", "HEAD", "POST", "DELETE"],
-        "allow_headers": list(_SENT),
+        "allow_headers": ["*"],  # clients made for pages add headers of their own, such as OpenAI's X-Stainless-Os
         "expose_headers": list(_EXPOSED),
         "max_age": _SECONDS,
     }
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers send it: in lower case, without the slash that people put behind it."""
+    return text.strip().rstrip("/").lower()

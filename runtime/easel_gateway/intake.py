@@ -5,9 +5,10 @@ that work begins, only once everything about the request is known to be right.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -24,12 +25,17 @@ from easel_gateway.settings import Settings
 from easel_gateway.upload import Content, Given, Upload
 from easel_gateway.upstream import NotTaken
 from easel_http.disconnect import while_connected
-from easel_http.errors import Unavailable
+from easel_http.errors import NotFound
 from easel_http.form import FormReader
 from easel_http.logs import note
 from easel_http.parts import SEED, FormLimits, Names
 from easel_http.spool import Spool
 
+_log = logging.getLogger(__name__)
+Read = Callable[[Caller, Spool], Awaitable[dict[str, str]]]
+"""Reads a body: writes its image into the spool, finishes that, and returns the texts by our names; raises ApiError."""
+_AT_ONCE: Final = 2
+"""Bodies that are whole in memory at one time, because they cannot be understood otherwise."""
 _STREAM_BYTES: Final = 2 << 20
 """Bytes of an image that stay in memory while it is on its way to a runtime that takes it: there are few of these."""
 _STREAM_SECONDS: Final = 2.0
@@ -45,10 +51,14 @@ class Intake:
     acceptance: Acceptance
     serving: Serving
     keys: KeyRing
+    in_memory: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
+    """To be held while a body is whole in memory."""
 
     @asynccontextmanager
-    async def form(self, request: Request, names: Names = SEED) -> AsyncIterator[Upload]:
+    async def form(self, request: Request, names: Names = SEED, *, any_model: bool = False) -> AsyncIterator[Upload]:
         """The beginning of a multipart form; the rest is read by `serve`.
+
+        `any_model`: one that names no model is for the only one that there is.
 
         Raises:
             ApiError: what `FormReader` raises.
@@ -60,17 +70,21 @@ class Intake:
         with self._entered(request) as caller:
             reader = FormReader(request.headers, request.stream(), limits, names)
             async with self._opened(request, reader, caller) as upload:
+                upload.any_model = any_model
                 await reader.read_beginning()
                 yield upload
 
     @asynccontextmanager
-    async def whole(self, request: Request, texts: dict[str, str], image: bytes) -> AsyncIterator[Upload]:
-        """A request whose fields (by our names) and image came in another way than a form."""
-        spool = Spool(spare_bytes=self.settings.spare_bytes)
+    async def whole(self, request: Request, read: Read) -> AsyncIterator[Upload]:
+        """A request whose fields and image come in another way than a form: `read` reads its body, once it may come in.
+
+        Raises:
+            ApiError: what `read` raises.
+        """
         with self._entered(request) as caller:
-            async with self._opened(request, Given(texts, spool), caller) as upload:
-                await spool.write(image)
-                await spool.finish()
+            content = Given({}, Spool(spare_bytes=self.settings.spare_bytes))
+            async with self._opened(request, content, caller) as upload:
+                content.texts.update(await read(caller, content.image))
                 yield upload
 
     async def serve(self, request: Request, upload: Upload) -> Reply:
@@ -83,12 +97,12 @@ class Intake:
         content = upload.content
         reply: Reply | None = None
         try:
-            if not content.ended and (endpoint := self._early_endpoint(content)) is not None:
+            if not content.ended and (endpoint := self._early_endpoint(upload)) is not None:
                 order, reply = await self._streamed(request, upload, content.so_far("model_id"), endpoint)
             else:
                 order = await self.acceptance.order(upload)
         except Replayed as replayed:
-            return replayed.reply
+            return await self._replay(replayed)
         if reply is None:
             reply = await while_connected(request, self.serving.reply(order))
         upload.charged = True
@@ -96,23 +110,24 @@ class Intake:
 
     async def url(self, request: Request, path: str) -> str:
         """Where the caller fetches the result that is stored under `path`."""
-        if own := await self.serving.results.url(path):
-            return own
+        try:
+            if own := await self.serving.results.url(path):
+                return own
+        except OSError as error:  # it is paid for: better by a detour than not at all
+            _log.warning("no address of the store's own for a result: %s", error)
         base = self.settings.public_url.rstrip("/")
         if not base and (host := request.headers.get("host")):
             base = f"{request.scope['scheme']}://{host}"
         return f"{base or str(request.base_url).rstrip('/')}/stream/{path}"
 
-    async def image(self, path: str) -> bytes:
-        """The file of a result that was just stored under `path`.
-
-        Raises:
-            Unavailable: it cannot be read.
-        """
+    async def _replay(self, replayed: Replayed) -> Reply:
+        reply = replayed.reply
+        if not replayed.inline:
+            return reply
         try:
-            return await self.serving.results.read(path)
-        except OSError as error:
-            raise Unavailable(f"the result cannot be read: {error.strerror}", retry_after=10) from error
+            return replace(reply, files=await self.serving.files(reply.images))
+        except FileNotFoundError as error:
+            raise NotFound("the answer to this Idempotency-Key has expired: send another key") from error
 
     @asynccontextmanager
     async def _opened(self, request: Request, content: Content, caller: Caller) -> AsyncIterator[Upload]:
@@ -131,10 +146,12 @@ class Intake:
         with self.serving.limits.enter(caller):
             yield caller
 
-    def _early_endpoint(self, content: Content) -> Endpoint | None:
+    def _early_endpoint(self, upload: Upload) -> Endpoint | None:
         """A runtime with room for the request, if what has arrived of it looks right."""
-        entry = self.directory.entries().get(content.so_far("model_id"))
-        if entry is None or not entry.endpoints or not looks_right(content.image, entry.model):
+        entry = self.directory.entries().get(upload.content.so_far("model_id"))
+        if entry is None or not entry.endpoints or not upload.caller.policy.allows(entry.model.spec.model_id):
+            return None
+        if not looks_right(upload.content.image, entry.model):
             return None
         return self.serving.waiting.at_once(entry.model.spec.model_id)
 

@@ -61,6 +61,8 @@ class Reply:
 
     images: tuple[StoredImage, ...]
     headers: Mapping[str, str]
+    files: tuple[bytes, ...] = ()
+    """Of the images, for an answer that has them themselves."""
 
     def to_bytes(self) -> bytes:
         """The form in which the ledger keeps it, for whoever comes with the same key again."""

@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from easel_gateway.routes import Straight, livepeer, openai
-from easel_gateway.settings import Settings
+from easel_gateway.settings import Settings, json_bytes
 from easel_http.entrance import ConnectionLimits, Entrance
 from easel_http.protocol import Protocol, protocol_class
 
@@ -51,7 +51,7 @@ def new_server(gateway: FastAPI, settings: Settings, drain_seconds: int) -> Serv
     limits = ConnectionLimits(
         connections=settings.connections,
         head_bytes=settings.head_bytes,
-        body_bytes=settings.body_bytes,
+        body_bytes=json_bytes(settings.body_bytes),  # the most of any route
         head_seconds=settings.head_seconds,
         idle_seconds=settings.idle_seconds,
         send_seconds=settings.send_seconds,

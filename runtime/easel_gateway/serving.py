@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,7 @@ import aiohttp
 
 from easel_crds.money import plain
 from easel_gateway import upstream
-from easel_gateway.answer import Answer
+from easel_gateway.answer import Answer, StoredImage
 from easel_gateway.directory import Endpoint
 from easel_gateway.ledger import Ledger
 from easel_gateway.limits import Limits
@@ -19,7 +19,7 @@ from easel_gateway.order import Order, Reply
 from easel_gateway.outgoing import Arrived, Outgoing
 from easel_gateway.results import ResultStore
 from easel_gateway.waiting import WaitingRoom
-from easel_http.errors import ApiError, UpstreamFailed
+from easel_http.errors import ApiError, Unavailable, UpstreamFailed
 from easel_http.ids import new_id
 from easel_http.logs import current_request_id, note
 from easel_http.requests import REQUEST_HEADER
@@ -86,10 +86,11 @@ class Serving:
         """Charge for `answer`; what may then be given.
 
         Raises:
-            Unavailable, Conflict: it cannot be charged, so it is not given.
+            Unavailable, Conflict: it cannot be charged, or not be given; then the other is not done either.
         """
         quote = order.quote
-        reply = Reply(answer.images, {**answer.headers, **quote.headers(), CHARGE_HEADER: order.charge_id})
+        files = await self._files(answer) if order.job.inline else ()
+        reply = Reply(answer.images, {**answer.headers, **quote.headers(), CHARGE_HEADER: order.charge_id}, files)
         if self.ledger is not None:
             await self._charge(self.ledger, order, answer, reply)
         amount = quote.amount
@@ -104,6 +105,30 @@ class Serving:
             )
         now = {STATE_HEADER: order.state, WAIT_HEADER: f"{waited:.3f}", **self.limits.headers(order.caller)}
         return reply.with_headers(now)
+
+    async def files(self, images: Iterable[StoredImage]) -> tuple[bytes, ...]:
+        """The files of stored images.
+
+        Raises:
+            FileNotFoundError: one has expired.
+            Unavailable: one cannot be read.
+        """
+        try:
+            return tuple([await self.results.read(image.path) for image in images])
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise Unavailable(f"the result cannot be read: {error.strerror}", retry_after=10) from error
+
+    async def _files(self, answer: Answer) -> tuple[bytes, ...]:
+        """Those of an answer that is not yet charged."""
+        try:
+            return await self.files(answer.images)
+        except (FileNotFoundError, Unavailable) as error:
+            await asyncio.shield(self.results.drop([image.path for image in answer.images]))
+            if isinstance(error, Unavailable):
+                raise
+            raise Unavailable("the result is gone before it could be given", retry_after=10) from error
 
     async def _charge(self, ledger: Ledger, order: Order, answer: Answer, reply: Reply) -> None:
         kept = reply.to_bytes() if order.claim is not None else b""

@@ -8,6 +8,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from easel_crds.metadata import GATEWAY_PORT
 
 _SECRET_LENGTH: Final = 16
+JSON_SPARE_BYTES: Final = 64 << 10
+"""Most of a body in JSON that is beside its image."""
+
+
+def json_bytes(body_bytes: int) -> int:
+    """Most bytes of a body in JSON whose image, in base64, has as many as `body_bytes` allows."""
+    return (body_bytes + 2) // 3 * 4 + JSON_SPARE_BYTES
 
 
 def _not_to_be_guessed(secret: SecretStr) -> SecretStr:
@@ -26,7 +33,7 @@ class Settings(BaseSettings):
     public_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
     """URL under which callers reach the gateway, for the links to results; empty: what the caller used."""
     body_bytes: Annotated[int, Field(ge=1024)] = 32 << 20
-    """Most bytes of one request body."""
+    """Most bytes of one request body; in JSON, where an image is in base64, a third and 64 KiB more."""
     upload_seconds: Annotated[float, Field(gt=0)] = 120
     """Longest time for a request body to arrive."""
     held_requests: Annotated[int, Field(ge=0)] = 256
@@ -70,7 +77,8 @@ class Settings(BaseSettings):
     repeat_seconds: Annotated[float, Field(gt=0)] = 86_400
     """How long the answer to an `Idempotency-Key` is repeated."""
     default_model: Annotated[str, Field(max_length=96)] = ""
-    """Model of requests that name none; empty: they are refused."""
+    """Model of requests that name none; empty: with OpenAI's and Hugging Face's clients the only one there is, else
+    they are refused."""
     cors_origins: str = ""
     """Origins whose pages may use the gateway from a browser, with commas between them, or *; empty: its own alone."""
     keys_required: bool = False

@@ -74,3 +74,5 @@ class Upload:
     held: AsyncExitStack = field(default_factory=AsyncExitStack)
     """What is given back when the request has ended."""
     charged: bool = False
+    any_model: bool = False
+    """Whether a request that names no model is for the only one that there is."""

@@ -16,7 +16,7 @@ ApiError                    {"detail": {"msg": ...}}
 └── TimedOut            504 the work took longer than its deadline
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -159,22 +159,33 @@ class TimedOut(ApiError):
     status = 504
 
 
-def install(app: FastAPI) -> None:
-    """Make `app` answer every error in the contract's shapes, as JSON."""
+AnswerTo = Callable[[str, ApiError], Response]
+"""Makes the answer to a request for a path that ends in an error."""
 
-    async def api_error(_: Request, error: Exception) -> Response:
+
+def plain_answer(_: str, error: ApiError) -> Response:
+    """The error in the contract's shape."""
+    return JSONResponse(error.body(), error.status, error.headers)
+
+
+def install(app: FastAPI, answer: AnswerTo = plain_answer) -> None:
+    """Make `app` answer every error as JSON, in the contract's shapes unless `answer` knows better."""
+
+    async def api_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, ApiError)  # noqa: S101 (narrows the type of the handler table)
-        return JSONResponse(error.body(), error.status, error.headers)
+        return answer(request.scope["path"], error)
 
-    async def http_error(_: Request, error: Exception) -> Response:
+    async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
-        return JSONResponse({"detail": {"msg": error.detail}}, error.status_code, error.headers)
+        said = ApiError(str(error.detail))
+        said.status, said.headers = error.status_code, dict(error.headers or {})
+        return answer(request.scope["path"], said)
 
     async def left(_: Request, __: Exception) -> Response:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
-    async def unexpected(_: Request, __: Exception) -> Response:
-        return JSONResponse({"detail": {"msg": "internal error; the server's log has more"}}, 500)
+    async def unexpected(request: Request, _: Exception) -> Response:
+        return answer(request.scope["path"], Failed("internal error; the server's log has more"))
 
     app.add_exception_handler(ApiError, api_error)
     app.add_exception_handler(HTTPException, http_error)

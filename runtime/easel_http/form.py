@@ -13,10 +13,10 @@ from typing import Any, Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from easel_http.errors import BadRequest, InvalidForm, TimedOut, Unavailable
+from easel_http.errors import BadRequest, InvalidForm, TimedOut
 from easel_http.fields import ImageToImageFields
 from easel_http.parts import SEED, FormLimits, Names, Parts
-from easel_http.spool import Spool, SpoolFull
+from easel_http.spool import Spool, not_kept
 
 _USUAL: Final = re.compile(r"multipart/form-data; ?boundary=([A-Za-z0-9'()+_,./:=?-]+)")
 """How nearly all clients write it. Twenty times as fast as the parser for everything that may stand there."""
@@ -65,9 +65,7 @@ class FormReader:
     def __init__(
         self, headers: Mapping[str, str], stream: AsyncIterator[bytes], limits: FormLimits, names: Names = SEED
     ) -> None:
-        length = headers.get("content-length", "").lstrip("0")
-        if len(length) > len(str(limits.body_bytes)) or int(length or 0) > limits.body_bytes:
-            raise limits.too_large
+        limits.check_length(headers)
         self.image = Spool(limits.memory_bytes, limits.spare_bytes)
         self.ended = False
         """Whether the whole form was read."""
@@ -132,10 +130,8 @@ class FormReader:
                 await self._read(to_the_end=to_the_end)
         except TimeoutError:
             raise TimedOut(f"the body did not arrive within {self._limits.seconds:g} seconds") from None
-        except SpoolFull as error:
-            raise Unavailable(f"the upload cannot be kept: {error}", retry_after=30) from error
         except OSError as error:
-            raise Unavailable(f"the upload cannot be kept: {error.strerror}", retry_after=30) from error
+            raise not_kept(error) from error
 
     async def _read(self, *, to_the_end: bool) -> None:
         if not self._boundary:

@@ -38,6 +38,16 @@ class FormLimits:
         """What to say of a body that has more bytes."""
         return BodyTooLarge(f"the body is larger than the {self.body_bytes} bytes that are taken")
 
+    def check_length(self, headers: Mapping[str, str]) -> None:
+        """Refuse a body that says itself that it is too large.
+
+        Raises:
+            BodyTooLarge: it does.
+        """
+        length = headers.get("content-length", "").lstrip("0")
+        if len(length) > len(str(self.body_bytes)) or int(length or 0) > self.body_bytes:
+            raise self.too_large
+
 
 def _nothing(_: Mapping[str, str]) -> None:
     pass
@@ -143,9 +153,18 @@ class Parts:
         elif name in _OURS or name in self.names.texts:
             if self._is_file and self.ours(name):
                 raise InvalidForm.at(name, "must be text, not a file")
-            if name in self._texts:
-                raise InvalidForm.at(name, "is given twice")
+            self._check_once(name)
             self._text = self._texts[name] = bytearray()
+
+    def _check_once(self, name: str) -> None:
+        """Refuse a second text of one field, whatever it is called: which of them counts would be anyone's guess."""
+        if name in self._texts:
+            raise InvalidForm.at(name, "is given twice")
+        if not self.names.texts or not (ours := self.ours(name)):
+            return
+        for other in self._texts:
+            if self.ours(other) == ours:
+                raise InvalidForm.at(name, f"is given twice: {other} is the same field")
 
     def _content(self, data: bytes, start: int, end: int) -> None:
         if self._text is not None:

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from easel_http.errors import ApiError, Failed, Unavailable
+from easel_http.errors import AnswerTo, ApiError, Failed, Unavailable, plain_answer
 from easel_http.ids import new_id
 from easel_http.logs import FACTS, REQUEST_ID
 from easel_http.tracing import note_error
@@ -49,11 +48,14 @@ class Requests:
     `tell` is called before the request's context is left: what it logs has the id.
     """
 
-    def __init__(self, app: ASGIApp, tell: Callable[[Answered], None], stopping: str) -> None:
-        """`stopping`: what callers hear whose work is ended with the server."""
+    def __init__(
+        self, app: ASGIApp, tell: Callable[[Answered], None], stopping: str, refusal: AnswerTo = plain_answer
+    ) -> None:
+        """`stopping`: what callers hear whose work is ended with the server; `refusal`: how."""
         self._app = app
         self._tell = tell
         self._stopping = stopping
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -89,16 +91,21 @@ class Requests:
             _log.exception("unexpected error")
             note_error(error)
             if not status:  # else half an answer is out, and all that is left is to close the connection
-                await _answer(answer, Failed("internal error; the server's log has more"))
+                await self._answer(scope, answer, Failed("internal error; the server's log has more"))
         except asyncio.CancelledError:  # by the server, when the grace period is over
             if not status:
-                await _answer(answer, Unavailable(self._stopping, retry_after=1))
+                await self._answer(scope, answer, Unavailable(self._stopping, retry_after=1))
             raise
         finally:
             seconds = time.monotonic() - began
             self._tell(Answered(scope["method"], _path(scope), status, seconds, received, sent, facts))
             REQUEST_ID.reset(tokens[0])
             FACTS.reset(tokens[1])
+
+    async def _answer(self, scope: Scope, send: Send, error: ApiError) -> None:
+        answer = self._refusal(scope["path"], error)
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
+        await send({"type": "http.response.body", "body": answer.body})
 
 
 def _path(scope: Scope) -> str:
@@ -113,9 +120,3 @@ def _id(sent: bytes) -> str:
     if not sent:
         return new_id()[:_NEW_LENGTH]
     return _NOT_OF_AN_ID.sub("", sent.decode("latin-1"))[:_ID_LENGTH] or new_id()[:_NEW_LENGTH]
-
-
-async def _answer(send: Send, error: ApiError) -> None:
-    answer = JSONResponse(error.body(), error.status, error.headers)
-    await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
-    await send({"type": "http.response.body", "body": answer.body})

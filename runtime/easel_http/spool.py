@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from threading import Lock
 from typing import BinaryIO, Final
 
+from easel_http.errors import Unavailable
+
 MEMORY_BYTES: Final = 1 << 16
 """Bytes that stay in memory: with hundreds of requests held, a megabyte each would be most of the gateway."""
 _CHUNK: Final = 1 << 18
@@ -22,6 +24,11 @@ _HEAD: Final = 1 << 16
 
 class SpoolFull(OSError):
     """The disk is too full for one more body."""
+
+
+def not_kept(error: OSError) -> Unavailable:
+    """What callers hear of a disk that did not take their upload."""
+    return Unavailable(f"the upload cannot be kept: {error.strerror or error}", retry_after=30)
 
 
 class Spool:

@@ -1,9 +1,11 @@
 """Real client packages at a gateway, each check a function of its URL: for one machine and for a cluster alike."""
 
+import asyncio
 import base64
 import io
 import json
 import subprocess
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -12,7 +14,7 @@ import httpx
 import openai
 import pytest
 import requests
-from huggingface_hub import InferenceClient
+from huggingface_hub import AsyncInferenceClient, InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from livepeer_ai import Livepeer
 from livepeer_ai.models import components, errors
@@ -64,6 +66,16 @@ def livepeer_edits(url: str, _: Path) -> None:
         _fetched(image.url)
 
 
+def livepeer_edits_without_blocking(url: str, _: Path) -> None:
+    async def edit() -> str:
+        async with _livepeer(url) as client:
+            answer = await client.generate.image_to_image_async(request=_request())
+        assert answer.image_response is not None
+        return str(answer.image_response.images[0].url)
+
+    _fetched(asyncio.run(edit()))
+
+
 def livepeer_hears_what_is_wrong(url: str, _: Path) -> None:
     with _livepeer(url) as client:
         with pytest.raises(errors.HTTPValidationError) as invalid:
@@ -107,10 +119,22 @@ def openai_gets_the_bytes(url: str, _: Path) -> None:
     _is_right(base64.b64decode(data[0].b64_json or ""))
 
 
+def openai_edits_without_blocking(url: str, _: Path) -> None:
+    async def edit() -> str | None:
+        async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0, timeout=SECONDS) as client:
+            answer = await client.images.edit(model=MODEL, image=io.BytesIO(IMAGE), prompt="make it night")
+        assert answer.data is not None
+        return answer.data[0].url
+
+    _fetched(asyncio.run(edit()))
+
+
 def openai_lists_models(url: str, _: Path) -> None:
     with _openai(url) as client:
         assert MODEL in [model.id for model in client.models.list()]
         assert client.models.retrieve(MODEL).id == MODEL
+        with pytest.raises(openai.NotFoundError, match="no model"):
+            client.models.retrieve("nobody/nothing")
 
 
 def openai_hears_what_is_wrong(url: str, _: Path) -> None:
@@ -124,6 +148,8 @@ def openai_hears_what_is_wrong(url: str, _: Path) -> None:
             client.images.edit(model=MODEL, image=("cat.png", b"no picture"), prompt="x")
         with pytest.raises(openai.UnprocessableEntityError, match="mask"):
             client.images.edit(model=MODEL, image=image, mask=image, prompt="x")
+        with pytest.raises(openai.UnprocessableEntityError, match="one image"):
+            client.images.edit(model=MODEL, image=[image, image], prompt="x")
     assert wrong.value.param == "n"
 
 
@@ -139,6 +165,17 @@ def huggingface_edits_by_model(url: str, _: Path) -> None:
 def huggingface_edits_by_base_url(url: str, _: Path) -> None:
     client = InferenceClient(base_url=url, api_key="unused", timeout=SECONDS)
     assert client.image_to_image(IMAGE).size == SIZE
+
+
+def huggingface_edits_without_blocking(url: str, _: Path) -> None:
+    async def edit() -> Image.Image:
+        model = f"{url}/models/{MODEL}"
+        async with AsyncInferenceClient(model=model, token="unused", timeout=SECONDS) as client:  # noqa: S106
+            return await client.image_to_image(IMAGE, prompt="make it night")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the package calls httpx in a way that is old
+        assert asyncio.run(edit()).size == SIZE
 
 
 def huggingface_hears_what_is_wrong(url: str, _: Path) -> None:
@@ -204,13 +241,16 @@ def _curl(folder: Path, *arguments: str) -> str:
 
 CHECKS: Final[list[Check]] = [
     livepeer_edits,
+    livepeer_edits_without_blocking,
     livepeer_hears_what_is_wrong,
     openai_edits,
     openai_gets_the_bytes,
     openai_lists_models,
+    openai_edits_without_blocking,
     openai_hears_what_is_wrong,
     huggingface_edits_by_model,
     huggingface_edits_by_base_url,
+    huggingface_edits_without_blocking,
     huggingface_hears_what_is_wrong,
     requests_edits,
     httpx_gets_the_bytes,

@@ -12,6 +12,7 @@ from easel_gateway.app import create_app
 from easel_gateway.directory import Endpoint, Entry
 from easel_gateway.keys import KeyRing
 from easel_gateway.ledger import Ledger
+from easel_gateway.results import ResultStore
 from easel_gateway.results.folder import FolderStore
 from easel_gateway.settings import Settings
 from support.directory import MemoryDirectory, entry
@@ -34,11 +35,17 @@ class House:
         self._client: aiohttp.ClientSession
 
     async def open(
-        self, *entries: Entry, ledger: Ledger | None = None, keys: KeyRing | None = None, **settings: Any
+        self,
+        *entries: Entry,
+        ledger: Ledger | None = None,
+        keys: KeyRing | None = None,
+        results: ResultStore | None = None,
+        **settings: Any,
     ) -> None:
         """Start the gateway."""
         self.directory.put(*entries)
-        app = create_app(Settings(**settings), self.directory, FolderStore(self.folder, 3600), ledger, keys)
+        results = results or FolderStore(self.folder, 3600)
+        app = create_app(Settings(**settings), self.directory, results, ledger, keys)
         self.url = (await self._stack.enter_async_context(serving(app, "gateway"))).url
         # Entered last and so left first: the gateway ends at once when nobody is connected to it.
         self._client = await self._stack.enter_async_context(aiohttp.ClientSession())

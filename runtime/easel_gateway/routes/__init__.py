@@ -1,16 +1,18 @@
 """The gateway's routes, one file per dialect; each only translates to and from a `Job`."""
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from easel_gateway.routes.refusals import refusal
 from easel_http.errors import ApiError
 
+IGNORED_HEADER: Final = "X-Easel-Ignored"
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -63,7 +65,13 @@ class Straight:
         try:
             response = await route.endpoint(Request(scope, receive, send))
         except ApiError as error:
-            response = JSONResponse(error.body(), error.status, error.headers)
+            response = refusal(scope["path"], error)
         except ClientDisconnect:
             return
         await response(scope, receive, send)
+
+
+def with_ignored(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """`headers` that also say of `names` that they were ignored."""
+    said = ", ".join(filter(None, [headers.get(IGNORED_HEADER), *names]))
+    return {**headers, IGNORED_HEADER: said} if said else dict(headers)

@@ -4,20 +4,22 @@ The body is the picture's file, or JSON with the file as base64 and the paramete
 """
 
 import asyncio
-import base64
-import binascii
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from easel_gateway.directory import Directory
 from easel_gateway.intake import Intake
-from easel_gateway.routes import StreamRoute
-from easel_gateway.settings import Settings
-from easel_http.errors import ApiError, BadRequest, BodyTooLarge, InvalidForm, TimedOut
+from easel_gateway.keys import Caller
+from easel_gateway.routes import StreamRoute, with_ignored
+from easel_gateway.routes.huggingface_json import parsed
+from easel_gateway.settings import json_bytes
+from easel_http.errors import ApiError, BodyTooLarge, InvalidForm
+from easel_http.parts import FormLimits
+from easel_http.plain_body import read_body
+from easel_http.spool import Spool, not_kept
 
 router = APIRouter(route_class=StreamRoute, tags=["generate"])
 
@@ -44,17 +46,6 @@ _FILE: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def chosen_model(default: str, known: Collection[str]) -> str:
-    """The model of a request that names none: the default, or the only one that there is.
-
-    Raises:
-        InvalidForm: there are several.
-    """
-    if default or len(known) == 1:
-        return default or next(iter(known))
-    raise InvalidForm.at("model", f"name one in the path, /models/ID; there are: {', '.join(sorted(known)) or 'none'}")
-
-
 @router.post("/models/{model_id:path}", responses=_FILE, openapi_extra={"requestBody": _BODY}, name="edit_by_model")
 async def by_model(request: Request) -> Response:
     """Edit an image with the model that the path names, in the form of Hugging Face's client."""
@@ -69,24 +60,15 @@ async def by_base_url(request: Request) -> Response:
 
 async def _answer(request: Request, model_id: str) -> Response:
     intake: Intake = request.app.state.intake
-    settings: Settings = request.app.state.settings
-    directory: Directory = request.app.state.directory
+    body = _Body(request, intake, model_id)
     try:
-        model_id = model_id or chosen_model(settings.default_model, directory.entries())
-        body = await _read(request, settings)
-        texts: dict[str, str] = {"prompt": ""}
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
-            texts, body = await asyncio.to_thread(_parsed, body)
-        if texts.get("num_images_per_prompt", "1") != "1":
-            raise InvalidForm.at("num_images_per_prompt", "the answer is one image: leave it out, or ask elsewhere")
-        async with intake.whole(request, {**texts, "model_id": model_id}, body) as upload:
-            del body
+        async with intake.whole(request, body.read) as upload:
             reply = await intake.serve(request, upload)
-        (image,) = reply.images
-        facts = {"X-Easel-Seed": str(image.seed), "X-Easel-Nsfw": str(image.nsfw).lower()}
-        return Response(await intake.image(image.path), media_type="image/png", headers={**reply.headers, **facts})
     except ApiError as error:
         return JSONResponse({"error": _words(error), **error.body()}, error.status, error.headers)
+    (image,), (file,) = reply.images, reply.files
+    facts = {"X-Easel-Seed": str(image.seed), "X-Easel-Nsfw": str(image.nsfw).lower()}
+    return Response(file, media_type="image/png", headers={**with_ignored(reply.headers, body.ignored), **facts})
 
 
 def _words(error: ApiError) -> str:
@@ -94,39 +76,46 @@ def _words(error: ApiError) -> str:
     return str(detail["msg"]) if isinstance(detail, Mapping) else error.msg
 
 
-async def _read(request: Request, settings: Settings) -> bytes:
-    """The whole body. JSON may have a third more bytes than the image that is in it."""
-    most = settings.body_bytes * 4 // 3 + 4096
-    body = bytearray()
-    try:
-        async with asyncio.timeout(settings.upload_seconds):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > most:
-                    raise BodyTooLarge(f"the body is larger than the {most} bytes that are taken")
-    except TimeoutError:
-        raise TimedOut(f"the body did not arrive within {settings.upload_seconds:g} seconds") from None
-    return bytes(body)
+@dataclass
+class _Body:
+    """The body of a request, in either of its two forms."""
 
+    request: Request
+    intake: Intake
+    model_id: str
+    """Empty: the one that requests are for which name none."""
+    ignored: tuple[str, ...] = ()
 
-def _parsed(body: bytes) -> tuple[dict[str, str], bytes]:
-    """The fields by our names, and the image."""
-    try:
-        said = json.loads(body)
-        inputs = said["inputs"]
-        parameters = said.get("parameters") or {}
-        encoded = inputs.partition(",")[2] if inputs.startswith("data:") else inputs
-        image = base64.b64decode(encoded, validate=True)
-        texts = {str(name): _text(value) for name, value in parameters.items() if value is not None}
-    except (binascii.Error, UnicodeEncodeError) as error:
-        raise InvalidForm.at("inputs", "must be the image's file as base64") from error
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
-        msg = (
-            'the body must be an image\'s file, or JSON such as {"inputs": "<base64>", "parameters": {"prompt": "..."}}'
-        )
-        raise BadRequest(msg) from error
-    return {"prompt": "", **texts}, image
+    async def read(self, caller: Caller, image: Spool) -> dict[str, str]:
+        """See `easel_gateway.intake.Read`."""
+        model_id = self.model_id or self.intake.acceptance.model_for(caller)
+        kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "application/json":
+            texts = await self._read_json(image)
+        else:
+            await self._read_into(image, self.intake.settings.body_bytes)
+            texts = {"prompt": ""}
+        if texts.get("num_images_per_prompt", "1") != "1":
+            raise InvalidForm.at("num_images_per_prompt", "the answer is one image: leave it out, or ask elsewhere")
+        return {**texts, "model_id": model_id, "response_format": "b64_json"}  # which keeps the file at hand
 
+    async def _read_json(self, image: Spool) -> dict[str, str]:
+        most, spool = self.intake.settings.body_bytes, Spool(spare_bytes=self.intake.settings.spare_bytes)
+        try:
+            await self._read_into(spool, json_bytes(most))
+            async with self.intake.in_memory:
+                said = await asyncio.to_thread(lambda: parsed(spool.rewound().read()))
+                if len(said.image) > most:
+                    raise BodyTooLarge(f"the image is larger than the {most} bytes that are taken")
+                await image.write(said.image)
+                await image.finish()
+        except OSError as error:
+            raise not_kept(error) from error
+        finally:
+            spool.close()
+        self.ignored = said.ignored
+        return said.texts
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    async def _read_into(self, spool: Spool, most: int) -> None:
+        limits = FormLimits(body_bytes=most, seconds=self.intake.settings.upload_seconds)
+        await read_body(self.request.headers, self.request.stream(), spool, limits)

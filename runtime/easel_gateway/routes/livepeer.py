@@ -5,8 +5,8 @@ import base64
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from easel_gateway.answer import StoredImage
 from easel_gateway.intake import Intake
+from easel_gateway.order import Reply
 from easel_gateway.routes import StreamRoute
 from easel_http.errors import (
     BadRequest,
@@ -62,15 +62,15 @@ async def image_to_image(request: Request) -> JSONResponse:
         reply = await intake.serve(request, upload)
         form = upload.content.so_far("response_format")
     images = [
-        {**await _given_out(intake, request, image, form), "seed": image.seed, "nsfw": image.nsfw}
-        for image in reply.images
+        {**await _given_out(intake, request, reply, index, form), "seed": image.seed, "nsfw": image.nsfw}
+        for index, image in enumerate(reply.images)
     ]
     return JSONResponse({"images": images}, headers=dict(reply.headers))
 
 
-async def _given_out(intake: Intake, request: Request, image: StoredImage, form: str) -> dict[str, str]:
-    """The image in the `form` that its caller wants."""
-    if form not in ("b64_json", "data"):
-        return {"url": await intake.url(request, image.path)}
-    text = base64.b64encode(await intake.image(image.path)).decode()
+async def _given_out(intake: Intake, request: Request, reply: Reply, index: int, form: str) -> dict[str, str]:
+    """One image in the `form` that its caller wants."""
+    if not reply.files:
+        return {"url": await intake.url(request, reply.images[index].path)}
+    text = base64.b64encode(reply.files[index]).decode()
     return {"b64_json": text} if form == "b64_json" else {"url": f"data:image/png;base64,{text}"}

@@ -1,6 +1,7 @@
 """What a request costs and when: written before the answer, once, and nothing for what fails."""
 
 import asyncio
+import errno
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, closing
@@ -12,6 +13,8 @@ import pytest
 
 from easel_gateway.ledger import Charge, Claim, Ledger
 from easel_gateway.ledger.sql import open_ledger
+from easel_gateway.results import ResultStore
+from easel_gateway.results.folder import FolderStore
 from easel_http.errors import Unavailable
 from support.engines import ToyEngine
 from support.gateway_house import IMAGE, SEED_CALL, Answer, House, ready
@@ -27,9 +30,9 @@ class Accounts:
         self.ledger = ledger
         self._file = file
 
-    async def open(self, engine: ToyEngine, ledger: Ledger | None = None) -> None:
+    async def open(self, engine: ToyEngine, ledger: Ledger | None = None, results: ResultStore | None = None) -> None:
         toy = await self.house.runtime(engine)
-        await self.house.open(ready(toy.endpoint), ledger=ledger or self.ledger)
+        await self.house.open(ready(toy.endpoint), ledger=ledger or self.ledger, results=results)
 
     async def ask(self, key: str = "", image: bytes = IMAGE, **texts: str) -> Answer:
         headers = {"Idempotency-Key": key} if key else {}
@@ -155,6 +158,71 @@ async def test_what_cannot_be_charged_is_not_given(accounts: Accounts) -> None:
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
     assert accounts.images() == 0
     assert accounts.rows() == []
+
+
+class Worn(FolderStore):
+    """A folder on a disk that takes files and does not give them back."""
+
+    async def read(self, _: str) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+async def in_the_answer(accounts: Accounts, key: str = "") -> list[Answer]:
+    """The same request in every dialect and form whose answer has the image itself."""
+    headers = {"Idempotency-Key": key} if key else {}
+    body = form({"model": "easel/demo", "prompt": "x", "response_format": "b64_json"}, IMAGE)
+    return [
+        await accounts.ask(key and f"{key} 1", response_format="b64_json"),
+        await accounts.ask(key and f"{key} 2", response_format="data"),
+        await accounts.house.send(*body, "/v1/images/edits", **headers),
+        await accounts.house.send("image/png", IMAGE, "/models/easel/demo", **(headers and {"Idempotency-Key": "hf"})),
+    ]
+
+
+async def test_what_cannot_be_given_is_not_charged(accounts: Accounts) -> None:
+    await accounts.open(ToyEngine(), results=Worn(accounts.house.folder, 3600))
+    for answer in await in_the_answer(accounts):
+        assert (answer.status, answer.headers["retry-after"]) == (503, "10"), answer.body
+    assert accounts.images() == 0
+    assert accounts.rows() == []
+
+
+async def test_an_image_in_the_answer_is_repeated_until_it_has_expired(accounts: Accounts) -> None:
+    await accounts.open(ToyEngine())
+    first, second = await in_the_answer(accounts, "once"), await in_the_answer(accounts, "once")
+    assert [answer.status for answer in (*first, *second)] == [200] * 8
+    assert [answer.headers["idempotent-replayed"] for answer in second] == ["true"] * 4
+    kept = slice(None, 2)
+    assert [answer.json for answer in first[kept]] == [answer.json for answer in second[kept]]
+    assert first[3].body == second[3].body
+    for file in accounts.house.folder.iterdir():
+        file.unlink()
+    for answer in await in_the_answer(accounts, "once"):
+        assert (answer.status, "has expired" in answer.body.decode()) == (404, True)
+        assert "retry-after" not in answer.headers
+    assert len(accounts.rows()) == 4
+
+
+async def test_a_repeated_address_leads_nowhere_once_its_image_has_expired(accounts: Accounts) -> None:
+    await accounts.open(ToyEngine())
+    await accounts.ask("once")
+    for file in accounts.house.folder.iterdir():
+        file.unlink()
+    (url,) = (await accounts.ask("once")).urls
+    assert (await accounts.house.get(url)).status == 404
+
+
+class Unsigned(FolderStore):
+    """A store that has addresses of its own, but no credentials to sign them with at present."""
+
+    async def url(self, _: str) -> str:
+        raise OSError(None, "no credentials")
+
+
+async def test_what_is_charged_is_given_also_without_an_address_of_the_stores_own(accounts: Accounts) -> None:
+    await accounts.open(ToyEngine(), results=Unsigned(accounts.house.folder, 3600))
+    (url,) = (await accounts.ask()).urls
+    assert (await accounts.house.get(url)).status == 200
 
 
 async def test_usage_adds_up_what_was_charged(accounts: Accounts) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from easel_gateway.routes.huggingface import chosen_model
+from easel_gateway.acceptance import chosen_model
 from easel_http.errors import InvalidForm
 from support.directory import entry
 from support.engines import ToyEngine
@@ -120,11 +120,13 @@ async def test_images_come_as_data_if_that_is_wanted(house: House) -> None:
     assert (await house.ask(response_format="gif")).wrong == {"response_format"}
 
 
-async def _preflight(house: House, origin: str) -> "aiohttp.ClientResponse":
+async def _preflight(
+    house: House, origin: str, sent: str = "authorization,idempotency-key,x-easel-max-price"
+) -> "aiohttp.ClientResponse":
     headers = {
         "Origin": origin,
         "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization,idempotency-key,x-easel-max-price",
+        "Access-Control-Request-Headers": sent,
     }
     async with (
         aiohttp.ClientSession() as client,
@@ -136,13 +138,43 @@ async def _preflight(house: House, origin: str) -> "aiohttp.ClientResponse":
 async def test_pages_of_named_origins_may_come_and_read_what_they_pay(house: House) -> None:
     toy = await house.runtime()
     await house.open(ready(toy.endpoint), cors_origins="https://one.example, https://two.example")
-    assert (await _preflight(house, "https://two.example")).headers[
-        "access-control-allow-origin"
-    ] == "https://two.example"
+    said = await _preflight(house, "https://two.example")
+    assert (said.status, said.headers["access-control-allow-origin"]) == (200, "https://two.example")
     assert "access-control-allow-origin" not in (await _preflight(house, "https://three.example")).headers
     answer = await house.send(*form({**EDIT, "model_id": "easel/demo"}, IMAGE), Origin="https://one.example")
     assert answer.headers["access-control-allow-origin"] == "https://one.example"
     assert "X-Easel-Amount" in answer.headers["access-control-expose-headers"]
+
+
+async def test_pages_may_send_what_clients_made_for_them_add(house: House) -> None:
+    await house.open(entry(), cors_origins="https://one.example", keys_required=True)
+    stainless = "authorization,x-stainless-lang,x-stainless-os,x-stainless-retry-count"
+    said = await _preflight(house, "https://one.example", stainless)
+    assert (said.status, said.headers["access-control-allow-headers"]) == (200, stainless)
+    refused = await house.send("image/png", IMAGE, "/", Origin="https://one.example")
+    assert (refused.status, refused.headers["access-control-allow-origin"]) == (401, "https://one.example")
+    assert {"Retry-After", "X-Should-Retry"} <= set(refused.headers["access-control-expose-headers"].split(", "))
+
+
+async def test_origins_may_be_written_as_people_write_them(house: House) -> None:
+    await house.open(entry(), cors_origins="https://One.example/, http://localhost:3000/,")
+    for origin in ("https://one.example", "http://localhost:3000"):
+        said = await _preflight(house, origin)
+        assert (said.status, said.headers["access-control-allow-origin"]) == (200, origin)
+
+
+async def test_pages_of_all_origins_may_come_if_that_is_the_setting(house: House) -> None:
+    toy = await house.runtime()
+    await house.open(ready(toy.endpoint), cors_origins="*")
+    said = await _preflight(house, "https://any.example")
+    assert (said.status, said.headers["access-control-allow-origin"]) == (200, "*")
+    assert "access-control-allow-credentials" not in said.headers
+    answer = await house.send(*form({**EDIT, "model_id": "easel/demo"}, IMAGE), Origin="https://any.example")
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, "*")
+    (url,) = answer.urls
+    assert (await house.get(url, headers={"Origin": "https://any.example"})).headers[
+        "access-control-allow-origin"
+    ] == "*"
 
 
 async def test_without_a_setting_no_other_page_may_come(house: House) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from easel_crds.demand import Demand
+from easel_crds.keys import Key, KeyPolicy, hash_of
 from easel_gateway import intake
+from easel_gateway.keys import KeyRing, new_key
 from support.directory import entry
 from support.engines import ToyEngine
 from support.gateway_house import SEED_CALL, Answer, House, open_with, ready
@@ -121,6 +123,18 @@ async def test_a_runtime_that_fails_early_is_answered_for_when_the_upload_has_en
         await house.open(ready(endpoint))
         answer = await Upload(house).end()
         assert (answer.status, answer.msg) == (500, "no")
+
+
+async def test_an_upload_for_a_model_that_the_key_is_not_for_takes_nobodys_place(house: House) -> None:
+    app = ScriptedApp(body=mixed(Part(b"\x89PNG")))
+    token = new_key()
+    keys = KeyRing([Key("ada", (hash_of(token),), KeyPolicy(models=("other/*",)))])
+    async with serving(app, "demo-1") as endpoint:
+        await house.open(ready(endpoint), keys=keys, keys_required=True)
+        sent = form(SEED_CALL, BIG, image_first=False)
+        assert (await house.send(*sent, Authorization=f"Bearer {token}")).status == 403
+        assert app.received == 0
+        assert house.directory.reports == []
 
 
 async def test_an_upload_for_a_cold_model_is_kept_until_it_is_ready(house: House) -> None:
