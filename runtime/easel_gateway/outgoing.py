@@ -9,6 +9,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
 from easel_gateway.admission import Job
+from easel_gateway.forwarding import Tell
 from easel_gateway.order import Order
 from easel_http.fields import OWN_FIELDS
 from easel_http.ids import new_id
@@ -19,10 +20,11 @@ _IN_ONE_PIECE: Final = 1 << 18
 
 
 class Outgoing:
-    """A form for one runtime. `sent_whole` says whether it can have begun to work."""
+    """A form for one runtime. `sent_whole` says whether it can have begun to work; `tell` is told what it does."""
 
-    def __init__(self, model_id: str, image: Spool, boundary: str) -> None:
+    def __init__(self, model_id: str, image: Spool, boundary: str, tell: Tell | None) -> None:
         self.model_id = model_id
+        self.tell = tell
         self.sent_whole = False
         self.withdrawn = False
         """Whether it ended on our side: that is nothing to blame a runtime for."""
@@ -55,8 +57,8 @@ class Outgoing:
 class Arrived(Outgoing):
     """The form of a job that is known, its image complete."""
 
-    def __init__(self, job: Job) -> None:
-        super().__init__(job.model_id, job.image, new_id())
+    def __init__(self, job: Job, tell: Tell | None = None) -> None:
+        super().__init__(job.model_id, job.image, new_id(), tell)
         self._job = job
         self._head, self._tail = self._before_image(), self._after_image(job)
         length = len(self._head) + job.image.size + len(self._tail)
@@ -81,8 +83,8 @@ class Arrived(Outgoing):
 class Arriving(Outgoing):
     """The form while its image is still arriving: sent as it comes, and ended once `admitting` says that it may."""
 
-    def __init__(self, model_id: str, image: Spool, admitting: asyncio.Task[Order]) -> None:
-        super().__init__(model_id, image, new_id())
+    def __init__(self, model_id: str, image: Spool, admitting: asyncio.Task[Order], tell: Tell | None = None) -> None:
+        super().__init__(model_id, image, new_id(), tell)
         self._admitting = admitting
 
     async def job(self) -> Job:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -11,14 +11,17 @@ import aiohttp
 
 from easel_crds.money import plain
 from easel_gateway import upstream
+from easel_gateway.admission import Job
 from easel_gateway.answer import Answer
 from easel_gateway.directory import Endpoint
+from easel_gateway.forwarding import Tell
 from easel_gateway.ledger import Ledger
 from easel_gateway.limits import Limits
 from easel_gateway.metrics import Metrics
 from easel_gateway.order import Order, Reply
 from easel_gateway.outgoing import Arrived, Outgoing
 from easel_gateway.results import ResultStore
+from easel_gateway.standing import Standing
 from easel_gateway.waiting import WaitingRoom
 from easel_http.errors import ApiError, UpstreamFailed
 from easel_http.ids import new_id
@@ -28,6 +31,8 @@ from easel_http.tracing import part, trace_headers
 
 _log = logging.getLogger(__name__)
 _TRIES: Final = 5
+STOPPING: Final = "Easel is stopping"
+"""What callers hear whose work is ended with the gateway."""
 CHARGE_HEADER: Final = "X-Easel-Charge"
 STATE_HEADER: Final = "X-Easel-Model-State"
 WAIT_HEADER: Final = "X-Easel-Wait"
@@ -38,6 +43,7 @@ class Serving:
     """What the gateway serves orders with."""
 
     waiting: WaitingRoom
+    standing: Standing
     session: aiohttp.ClientSession
     results: ResultStore
     metrics: Metrics
@@ -45,13 +51,17 @@ class Serving:
     """None: nothing is written down."""
     limits: Limits
 
-    async def reply(self, order: Order) -> Reply:
-        """What `order` becomes; errors are those of `WaitingRoom.endpoint`, `attempt` and `finish`."""
+    async def reply(self, order: Order, tell: Tell | None = None) -> Reply:
+        """What `order` becomes, while `tell` is told of it.
+
+        Raises:
+            ApiError: those of `WaitingRoom.endpoint`, `attempt` and `finish`.
+        """
         job = order.job
         for tries_left in reversed(range(_TRIES)):
-            async with self._endpoint(job.model_id, job.image.size, job.fields.loras) as (endpoint, waited):
+            async with self._endpoint(job, tell) as (endpoint, waited):
                 try:
-                    answer = await self.attempt(endpoint, Arrived(job))
+                    answer = await self.attempt(endpoint, Arrived(job, tell))
                 except upstream.NotTaken as refusal:
                     if not tries_left:
                         raise refusal.answer from refusal
@@ -115,16 +125,16 @@ class Serving:
             raise
 
     @asynccontextmanager
-    async def _endpoint(
-        self, model_id: str, size: int, loras: Collection[str]
-    ) -> AsyncIterator[tuple[Endpoint, float]]:
+    async def _endpoint(self, job: Job, tell: Tell | None) -> AsyncIterator[tuple[Endpoint, float]]:
         """An endpoint, and the seconds that were waited for it."""
+        model_id, loras = job.model_id, job.fields.loras
         endpoint, waited = self.waiting.at_once(model_id, loras), 0.0
         if endpoint is None:
             began = asyncio.get_running_loop().time()
             try:
-                with part("hold"):
-                    endpoint = await self.waiting.wait(model_id, size, loras)
+                turn = object()
+                with part("hold"), self.standing.told(tell, model_id, turn):
+                    endpoint = await self.waiting.wait(model_id, job.image.size, loras, turn)
             finally:
                 waited = asyncio.get_running_loop().time() - began
                 self.metrics.waited(model_id, waited)

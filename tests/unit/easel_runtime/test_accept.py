@@ -2,7 +2,7 @@
 
 import pytest
 
-from easel_runtime.accept import preferred
+from easel_http.accept import preferred
 from easel_runtime.answers import form_of
 
 OFFERS = ["application/json", "multipart/mixed", "text/event-stream", "image/png", "image/webp", "image/jpeg"]
