@@ -1,12 +1,15 @@
 """The line in the log, and the numbers, of each request that has been answered."""
 
 import logging
+from typing import Final
 
 from easel_gateway.metrics import Metrics
 from easel_gateway.outcomes import outcome_of
 from easel_http.requests import Answered
 
 _log = logging.getLogger(__name__)
+ENDED: Final = "ended"
+"""Noted of what was told in events: the status of its end, where that is not the answer's."""
 
 
 class Access:
@@ -17,7 +20,8 @@ class Access:
 
     def __call__(self, answered: Answered) -> None:
         """One request; what is no POST asks for what there is, costs nothing, and is told of at debug level alone."""
-        outcome = outcome_of(answered.status)
+        ended = answered.facts.get(ENDED)
+        outcome = outcome_of(ended if isinstance(ended, int) else answered.status)
         is_work = answered.method == "POST"
         if is_work:
             model = str(answered.facts.get("model", ""))

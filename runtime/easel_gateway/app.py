@@ -27,8 +27,9 @@ from easel_gateway.routes import catalogue, health, huggingface, livepeer, model
 from easel_gateway.routes import metrics as metrics_route
 from easel_gateway.routes import results as results_route
 from easel_gateway.routes.refusals import refusal
-from easel_gateway.serving import Serving
+from easel_gateway.serving import STOPPING, Serving
 from easel_gateway.settings import Settings
+from easel_gateway.standing import Standing
 from easel_gateway.waiting import WaitingRoom
 from easel_http import errors
 from easel_http.requests import Requests
@@ -60,6 +61,7 @@ def create_app(
     metrics = Metrics(directory.entries)
     metrics.follow("held_requests", "Requests that wait for an endpoint.", lambda: waiting.held)
     metrics.follow("held_bytes", "Bytes of their bodies.", lambda: waiting.held_bytes)
+    standing = Standing(directory, waiting)
     quotes = new_quotes(settings)
     keys = KeyRing() if keys is None else keys
     limits = Limits(ledger)
@@ -68,7 +70,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with upstream.new_session(settings.work_seconds) as session:
-            serving = Serving(waiting, session, results, metrics, ledger, limits)
+            serving = Serving(waiting, standing, session, results, metrics, ledger, limits)
             app.state.intake = Intake(settings, directory, acceptance, serving, keys)
             sweeping = asyncio.create_task(_sweep_regularly(results, settings.result_seconds))
             keys.on_change(lambda: limits.retain(keys.names))
@@ -102,7 +104,7 @@ def create_app(
 def _add_middleware(app: FastAPI, metrics: Metrics, traces: "TracerProvider | None") -> None:
     """From the inside to the outside: what is added last sees a request first."""
     settings: Settings = app.state.settings
-    app.add_middleware(Requests, tell=Access(metrics), stopping="Easel is stopping", refusal=refusal)
+    app.add_middleware(Requests, tell=Access(metrics), stopping=STOPPING, refusal=refusal)
     if traces is not None:
         app.add_middleware(Traced, provider=traces)
     if settings.cors_origins:

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from easel_crds.demand import Demand
 from easel_crds.imagemodel import ImageModel
-from easel_http.errors import NotFound
+from easel_http.errors import ApiError, NotFound, Unavailable
 
 UNKNOWN_START_SECONDS: Final = 30.0
 """Forecast of a cold start that was never measured."""
@@ -47,6 +47,8 @@ class Entry:
     """Why it cannot start at present; empty if it can."""
     start_seconds: float = UNKNOWN_START_SECONDS
     """Forecast of a cold start."""
+    pending: str = ""
+    """What its start waits for, in words; empty if nothing is known, or it does not start."""
 
     @property
     def state(self) -> State:
@@ -95,3 +97,16 @@ def entry_of(model_id: str, entries: Mapping[str, Entry]) -> Entry:
         known = sorted(entries)
         raise NotFound(f"there is no model {model_id}; known: {', '.join(known) or 'none'}", models=known)
     return entry
+
+
+def refusal_of(model_id: str, entry: Entry | None) -> ApiError | None:
+    """Why waiting for the model is in vain, if it is."""
+    if entry is None:
+        return NotFound(f"the model {model_id} has been removed")
+    if entry.state is State.FAILED:
+        return Unavailable(f"{model_id} cannot start: {entry.failure}")
+    if entry.state is State.PAUSED:
+        return Unavailable(f"{model_id} is paused and not running")
+    if entry.state is State.COLD and entry.model.spec.replicas == 0:
+        return Unavailable(f"{model_id} is pinned to no replicas (spec.replicas: 0)")
+    return None

@@ -100,11 +100,11 @@ class Intake:
             if not content.ended and (endpoint := self._early_endpoint(upload)) is not None:
                 order, reply = await self._streamed(request, upload, content.so_far("model_id"), endpoint)
             else:
-                order = await self.acceptance.order(upload)
+                order = await self._ordered(upload)
         except Replayed as replayed:
             return await self._replay(replayed)
         if reply is None:
-            reply = await while_connected(request, self.serving.reply(order))
+            reply = await while_connected(request, self.serving.reply(order, upload.tell))
         upload.charged = True
         return reply
 
@@ -163,8 +163,8 @@ class Intake:
             place.callback(self.serving.waiting.release, model_id, endpoint)
             image = upload.content.image
             kept, image.memory_bytes = image.memory_bytes, _STREAM_BYTES
-            admitting = asyncio.create_task(self.acceptance.order(upload))
-            outgoing = Arriving(model_id, image, admitting)
+            admitting = asyncio.create_task(self._ordered(upload))
+            outgoing = Arriving(model_id, image, admitting, upload.tell)
             sending = asyncio.create_task(self.serving.attempt(endpoint, outgoing))
             try:
                 await asyncio.wait((admitting, sending), timeout=_STREAM_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -179,6 +179,12 @@ class Intake:
                 return order, reply
             finally:
                 await _ended(admitting, sending)
+
+    async def _ordered(self, upload: Upload) -> Order:
+        order = await self.acceptance.order(upload)
+        if upload.watch is not None:
+            upload.watch.accepted(order)
+        return order
 
     async def _finished(self, order: Order, sending: asyncio.Task[Answer]) -> Reply | None:
         await asyncio.wait({sending})

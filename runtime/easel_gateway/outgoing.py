@@ -8,6 +8,7 @@ from typing import Final
 import aiohttp
 
 from easel_gateway.admission import Job
+from easel_gateway.forwarding import Tell
 from easel_gateway.order import Order
 from easel_http.fields import OWN_FIELDS
 from easel_http.ids import new_id
@@ -18,10 +19,11 @@ _IN_ONE_PIECE: Final = 1 << 18
 
 
 class Outgoing:
-    """A form for one runtime."""
+    """A form for one runtime; `tell` is told what that does."""
 
-    def __init__(self, model_id: str, image: Spool, boundary: str) -> None:
+    def __init__(self, model_id: str, image: Spool, boundary: str, tell: Tell | None) -> None:
         self.model_id = model_id
+        self.tell = tell
         self.asked_for: asyncio.Future[bool] | None = None
         """Of a form that was sent in one piece, without waiting to be asked for it: done once the runtime has."""
         self.withdrawn = False
@@ -61,8 +63,8 @@ class Outgoing:
 class Arrived(Outgoing):
     """The form of a job that is known, its image complete."""
 
-    def __init__(self, job: Job) -> None:
-        super().__init__(job.model_id, job.image, new_id())
+    def __init__(self, job: Job, tell: Tell | None = None) -> None:
+        super().__init__(job.model_id, job.image, new_id(), tell)
         self._job = job
         self._head, self._tail = self._before_image(), self._after_image(job)
         length = len(self._head) + job.image.size + len(self._tail)
@@ -88,8 +90,8 @@ class Arrived(Outgoing):
 class Arriving(Outgoing):
     """The form while its image is still arriving: sent as it comes, and ended once `admitting` says that it may."""
 
-    def __init__(self, model_id: str, image: Spool, admitting: asyncio.Task[Order]) -> None:
-        super().__init__(model_id, image, new_id())
+    def __init__(self, model_id: str, image: Spool, admitting: asyncio.Task[Order], tell: Tell | None = None) -> None:
+        super().__init__(model_id, image, new_id(), tell)
         self._admitting = admitting
 
     async def job(self) -> Job:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,14 +10,17 @@ import aiohttp
 
 from easel_crds.money import plain
 from easel_gateway import upstream
+from easel_gateway.admission import Job
 from easel_gateway.answer import Answer, StoredImage
 from easel_gateway.directory import Endpoint
+from easel_gateway.forwarding import Tell
 from easel_gateway.ledger import Ledger
 from easel_gateway.limits import Limits
 from easel_gateway.metrics import Metrics
 from easel_gateway.order import Order, Reply
 from easel_gateway.outgoing import Arrived, Outgoing
 from easel_gateway.results import ResultStore
+from easel_gateway.standing import Standing
 from easel_gateway.waiting import WaitingRoom
 from easel_http.errors import ApiError, Unavailable, UpstreamFailed
 from easel_http.ids import new_id
@@ -27,6 +30,8 @@ from easel_http.tracing import part, trace_headers
 
 _log = logging.getLogger(__name__)
 _TRIES: Final = 5
+STOPPING: Final = "Easel is stopping"
+"""What callers hear whose work is ended with the gateway."""
 CHARGE_HEADER: Final = "X-Easel-Charge"
 STATE_HEADER: Final = "X-Easel-Model-State"
 WAIT_HEADER: Final = "X-Easel-Wait"
@@ -37,6 +42,7 @@ class Serving:
     """What the gateway serves orders with."""
 
     waiting: WaitingRoom
+    standing: Standing
     session: aiohttp.ClientSession
     results: ResultStore
     metrics: Metrics
@@ -44,13 +50,17 @@ class Serving:
     """None: nothing is written down."""
     limits: Limits
 
-    async def reply(self, order: Order) -> Reply:
-        """What `order` becomes; errors are those of `WaitingRoom.endpoint`, `attempt` and `finish`."""
+    async def reply(self, order: Order, tell: Tell | None = None) -> Reply:
+        """What `order` becomes, while `tell` is told of it.
+
+        Raises:
+            ApiError: those of `WaitingRoom.endpoint`, `attempt` and `finish`.
+        """
         job = order.job
         for tries_left in reversed(range(_TRIES)):
-            endpoint, waited = await self._endpoint(job.model_id, job.image.size, job.fields.loras)
+            endpoint, waited = await self._endpoint(job, tell)
             try:
-                answer = await self.attempt(endpoint, Arrived(job))
+                answer = await self.attempt(endpoint, Arrived(job, tell))
             except upstream.NotTaken as refusal:
                 if not tries_left:
                     raise refusal.answer from refusal
@@ -140,14 +150,16 @@ class Serving:
             await asyncio.shield(self.results.drop([image.path for image in answer.images]))
             raise
 
-    async def _endpoint(self, model_id: str, size: int, loras: Collection[str]) -> tuple[Endpoint, float]:
+    async def _endpoint(self, job: Job, tell: Tell | None) -> tuple[Endpoint, float]:
         """An endpoint, to be given back to the waiting room, and the seconds that were waited for it."""
+        model_id, loras = job.model_id, job.fields.loras
         if (endpoint := self.waiting.at_once(model_id, loras)) is not None:
             return endpoint, 0.0
         began = asyncio.get_running_loop().time()
+        turn = object()
         try:
-            with part("hold"):
-                endpoint = await self.waiting.wait(model_id, size, loras)
+            with part("hold"), self.standing.told(tell, model_id, turn):
+                endpoint = await self.waiting.wait(model_id, job.image.size, loras, turn)
         finally:
             waited = asyncio.get_running_loop().time() - began
             self.metrics.waited(model_id, waited)

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.datastructures import Headers
 
+from easel_gateway.forwarding import Tell
 from easel_gateway.keys import Caller
+from easel_gateway.order import Order
 from easel_http.errors import InvalidForm
 from easel_http.fields import ImageToImageFields
 from easel_http.spool import Spool
@@ -25,6 +27,13 @@ class Content(Protocol):
     def sent(self) -> Mapping[str, str]: ...
     def fields(self, required: tuple[str, ...] = ()) -> ImageToImageFields: ...
     def close(self) -> None: ...
+
+
+class Watch(Protocol):
+    """Is told what becomes of a request."""
+
+    def accepted(self, order: Order) -> None: ...
+    def tell(self, name: str, data: Mapping[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -71,8 +80,15 @@ class Upload:
     content: Content
     headers: Headers
     caller: Caller
+    watch: Watch | None = None
+    """Who wants to know what becomes of it."""
     held: AsyncExitStack = field(default_factory=AsyncExitStack)
     """What is given back when the request has ended."""
     charged: bool = False
     any_model: bool = False
     """Whether a request that names no model is for the only one that there is."""
+
+    @property
+    def tell(self) -> Tell | None:
+        """What tells of its events, if anybody wants to know."""
+        return None if self.watch is None else self.watch.tell

@@ -15,14 +15,18 @@ import aiohttp
 from easel_gateway.admission import Job
 from easel_gateway.answer import Answer, StoredImage
 from easel_gateway.directory import Endpoint
+from easel_gateway.forwarding import Tell, forward
 from easel_gateway.outgoing import InOnePiece, Outgoing
 from easel_gateway.results import ResultStore
 from easel_http.errors import ApiError, TimedOut, Unavailable, UpstreamFailed
+from easel_http.event_stream import EVENT, PROGRESS
 
 RELAYED_HEADERS: Final = ("X-Easel-Adjusted", "X-Easel-Ignored")
 WORK_SECONDS: Final = "X-Easel-Gpu-Seconds"
 _ACCEPT: Final = "image/png, multipart/mixed;q=0.9"
 """One image as it is, several in parts: the first is half the work for both sides."""
+_ACCEPT_EVENTS: Final = f"{PROGRESS}, image/png;q=0.9, multipart/mixed;q=0.8"
+"""For who wants to see the steps; a runtime that does not know how to tell them answers as ever."""
 _NOT_TAKEN: Final = (429, 503)
 """Unless the answer names the `field` of the request that it is about: the next runtime would say the same."""
 _NOT_FOR_CALLERS: Final = (401, 403, 404, 405)
@@ -31,6 +35,7 @@ _ERROR_BYTES: Final = 64 << 10
 _IN_MEMORY: Final = 1 << 20
 """Images of so many bytes are stored in one go; larger ones as they come."""
 _PIECE: Final = 1 << 18
+_Images = AsyncIterator[tuple[Mapping[str, str], AsyncIterator[bytes]]]
 _KEPT_SECONDS: Final = 3.0
 """How long an idle connection is kept: less than a runtime keeps it (uvicorn: 5 s), so that it seldom ends in use."""
 
@@ -143,7 +148,7 @@ async def _send_once(
     async with session.post(
         f"{endpoint.url}/image-to-image",
         data=outgoing.payload(),
-        headers={**outgoing.headers, "Accept": _ACCEPT, **headers},
+        headers={**outgoing.headers, "Accept": _ACCEPT if outgoing.tell is None else _ACCEPT_EVENTS, **headers},
         expect100=True,  # else a refusal that comes before the body was read is lost with the connection
         allow_redirects=False,
     ) as response:
@@ -152,7 +157,8 @@ async def _send_once(
                 raise await _error(response)
             finally:
                 response.close()  # the runtime may still wait for the body that it did not get
-        return await _store(response, await outgoing.job(), results, request_id)
+        images = _images(response, outgoing.tell)
+        return await _store(response, images, await outgoing.job(), results, request_id)
 
 
 async def _error(response: aiohttp.ClientResponse) -> Exception:
@@ -161,44 +167,56 @@ async def _error(response: aiohttp.ClientResponse) -> Exception:
         body = json.loads(text)
     except ValueError:
         body = None
+    return _refusal(response.status, body, response.headers.get("Retry-After", ""))
+
+
+def _refusal(status: int, body: object, retry_after: str) -> Exception:
+    """What an error of the runtime is for the caller."""
     if not isinstance(body, dict) or "detail" not in body:
-        return UpstreamFailed(f"the runtime answered {response.status} without a reason")
-    if response.status in _NOT_FOR_CALLERS:
-        return UpstreamFailed(f"the runtime answered the gateway {response.status}: {body['detail']}")
-    relayed = Relayed(response.status, body, response.headers.get("Retry-After", ""))
+        return UpstreamFailed(f"the runtime answered {status} without a reason")
+    if status in _NOT_FOR_CALLERS:
+        return UpstreamFailed(f"the runtime answered the gateway {status}: {body['detail']}")
+    relayed = Relayed(status, body, retry_after)
     about_request = isinstance(body["detail"], dict) and "field" in body["detail"]
-    if response.status in _NOT_TAKEN and not about_request:
+    if status in _NOT_TAKEN and not about_request:
         return NotTaken(relayed, failed=False)
     return relayed
 
 
-async def _store(response: aiohttp.ClientResponse, job: Job, results: ResultStore, request_id: str) -> Answer:
+async def _store(
+    response: aiohttp.ClientResponse, came: _Images, job: Job, results: ResultStore, request_id: str
+) -> Answer:
     """The images of `response` in the store: all of them, or none."""
     images: list[StoredImage] = []
+    facts: Mapping[str, str] = response.headers
     try:
-        async for headers, data in _images(response):
-            images.append(await _put(headers, data, results, request_id))
+        async for facts, data in came:
+            images.append(await _put(facts, data, results, request_id))
         _check_number(len(images), job.fields.num_images_per_prompt)
     except BaseException:
         if images:
             await asyncio.shield(results.drop([image.path for image in images]))
         raise
     relayed = {name: response.headers[name] for name in RELAYED_HEADERS if name in response.headers}
-    return Answer(tuple(images), relayed, float(response.headers.get(WORK_SECONDS, 0)))
+    seconds = response.headers.get(WORK_SECONDS) or facts.get(WORK_SECONDS, "0")  # facts: the last image's
+    return Answer(tuple(images), relayed, float(seconds))
 
 
-async def _images(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[Mapping[str, str], AsyncIterator[bytes]]]:
-    """Headers and bytes of each image; the bytes are to be read before the next one comes."""
+async def _images(response: aiohttp.ClientResponse, tell: Tell | None) -> _Images:
+    """Headers and bytes of each image; the bytes are to be read before the next one comes. Events are passed on."""
     if response.content_type == "image/png":
         yield response.headers, response.content.iter_chunked(_PIECE)
         return
-    if response.content_type != "multipart/mixed":
+    if response.content_type not in ("multipart/mixed", PROGRESS):
         raise ValueError(f"the answer is {response.content_type}")
     reader = aiohttp.MultipartReader.from_response(response)
     while (part := await reader.next()) is not None:
         if not isinstance(part, aiohttp.BodyPartReader):
             raise aiohttp.ClientPayloadError("a part of the answer is not an image")
-        yield part.headers, _chunks(part)
+        if (event := part.headers.get(EVENT)) is None:
+            yield part.headers, _chunks(part)
+        elif (error := await forward(event, part, tell)) is not None:
+            raise _refusal(*error)
 
 
 def _check_number(came: int, wanted: int) -> None:

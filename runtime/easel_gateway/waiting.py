@@ -9,13 +9,14 @@ import math
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final
 
 from easel_crds.demand import Demand
 from easel_gateway.balancing import NO_LORAS, Balancer
-from easel_gateway.directory import UNKNOWN_START_SECONDS, Directory, Endpoint, Entry, State
+from easel_gateway.directory import UNKNOWN_START_SECONDS, Directory, Endpoint, refusal_of
 from easel_gateway.settings import Settings
-from easel_http.errors import ApiError, Busy, NotFound, Unavailable
+from easel_http.errors import Busy, Unavailable
 
 _SHARE: Final = 3
 """A model may hold so many times what is left for all others ("dynamic threshold", Choudhury and Hahne 1998, alpha).
@@ -29,6 +30,7 @@ _NEWEST: Final = 0.2
 class _Waiter:
     size: int
     loras: Collection[str]
+    turn: object
     granted: asyncio.Future[Endpoint] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -125,19 +127,27 @@ class WaitingRoom:
         ahead = len(line.waiters) + line.balancer.in_flight
         return max(1, math.ceil((ahead + 1) * line.seconds / len(entry.endpoints)))
 
+    def ahead(self, model_id: str, turn: object) -> int:
+        """Requests of `model_id` in work, and before the one that waits with `turn`."""
+        line = self._line(model_id)
+        before = takewhile(lambda waiter: waiter.turn is not turn, line.waiters)
+        return line.balancer.in_flight + sum(1 for _ in before)
+
     def _forgive(self, model_id: str, endpoint: Endpoint) -> None:
         line = self._line(model_id)
         line.balancer.forgive(endpoint)
         self._grant(model_id, line)
 
-    async def wait(self, model_id: str, size: int, loras: Collection[str] = NO_LORAS) -> Endpoint:
+    async def wait(self, model_id: str, size: int, loras: Collection[str] = NO_LORAS, turn: object = None) -> Endpoint:
         """An endpoint, as soon as it is this request's turn; whoever gets it has to `release` it.
+
+        `turn`: by which `ahead` knows it.
 
         Raises:
             Busy, NotFound, Unavailable: as `endpoint`.
         """
         line = self._line(model_id)
-        waiter = _Waiter(size, loras)
+        waiter = _Waiter(size, loras, turn)
         self._enter(line, waiter)
         try:
             self._grant(model_id, line)
@@ -209,7 +219,7 @@ class WaitingRoom:
     def _grant(self, model_id: str, line: _Line) -> None:
         """Give free endpoints to the longest waiters; turn all away if waiting cannot help."""
         entry = self._directory.entries().get(model_id)
-        refusal = Unavailable("Easel is stopping", retry_after=30) if self._closed else _refusal(model_id, entry)
+        refusal = Unavailable("Easel is stopping", retry_after=30) if self._closed else refusal_of(model_id, entry)
         while line.waiters:
             waiter = next(iter(line.waiters))
             free = entry is not None and not self._closed
@@ -234,16 +244,3 @@ class WaitingRoom:
 
     def _report(self, model_id: str, line: _Line) -> None:
         self._directory.report(model_id, Demand(line.balancer.in_flight, len(line.waiters)))
-
-
-def _refusal(model_id: str, entry: Entry | None) -> ApiError | None:
-    """Why waiting for the model is in vain, if it is."""
-    if entry is None:
-        return NotFound(f"the model {model_id} has been removed")
-    if entry.state is State.FAILED:
-        return Unavailable(f"{model_id} cannot start: {entry.failure}")
-    if entry.state is State.PAUSED:
-        return Unavailable(f"{model_id} is paused and not running")
-    if entry.state is State.COLD and entry.model.spec.replicas == 0:
-        return Unavailable(f"{model_id} is pinned to no replicas (spec.replicas: 0)")
-    return None

@@ -2,7 +2,7 @@
 
 The contract's JSON carries each image as a base64 data URL. The gateway accepts `multipart/mixed` and gets the bytes
 themselves: one part per image, its seed and flag in headers. Who wants one image and accepts `image/png`, `image/webp`
-or `image/jpeg` gets that file. `text/event-stream` is in `events`.
+or `image/jpeg` gets that file. What tells of the work while it lasts is in `events`.
 """
 
 import asyncio
@@ -18,16 +18,17 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from easel_runtime.accept import preferred
+from easel_http.accept import preferred
+from easel_http.event_stream import EVENTS, PROGRESS
 from easel_runtime.encoding import ENCODERS
 from easel_runtime.finishing import Output
 
 _log = logging.getLogger(__name__)
 JSON: Final = "application/json"
 MULTIPART: Final = "multipart/mixed"
-EVENTS: Final = "text/event-stream"
 SEED: Final = "X-Easel-Seed"
 NSFW: Final = "X-Easel-Nsfw"
+WORKED: Final = "X-Easel-Gpu-Seconds"
 
 _SIDES: Final[Mapping[str, int]] = MappingProxyType({"image/webp": 16383, "image/jpeg": 65500})
 """Longest side in pixels that a format can have."""
@@ -40,7 +41,7 @@ _SEND_SECONDS: Final = 60.0
 def form_of(accept: str, count: int, size: tuple[int, int]) -> str:
     """Media type of the answer with `count` images of `size` to a caller who sent `accept`."""
     files = [kind for kind in ENCODERS if max(size) <= _SIDES.get(kind, max(size))] if count == 1 else []
-    return preferred(accept, [JSON, MULTIPART, EVENTS, *files])
+    return preferred(accept, [JSON, MULTIPART, EVENTS, PROGRESS, *files])
 
 
 def contract_json(outputs: Sequence[Output]) -> Iterator[bytes]:
@@ -56,7 +57,7 @@ def answer(outputs: Sequence[Output], form: str, headers: Mapping[str, str], hel
     """`outputs` in the `form` that `form_of` found; `held` is let go when the caller has it, or has left."""
     if form == MULTIPART:
         boundary = secrets.token_hex(16)
-        pieces = _parts(outputs, boundary)
+        pieces = parts(outputs, boundary, {})
         return Answer(pieces, f"{MULTIPART}; boundary={boundary}", headers, held, ready=True)
     if form in ENCODERS:
         (output,) = outputs
@@ -118,12 +119,22 @@ def _facts(output: Output) -> dict[str, str]:
     return {SEED: str(output.seed), NSFW: str(output.nsfw).lower()}
 
 
-def _parts(outputs: Sequence[Output], boundary: str) -> Iterator[bytes]:
+def parts(outputs: Sequence[Output], boundary: str, more: Mapping[str, str]) -> Iterator[bytes]:
+    """A part per image, with `more` headers, and the end of the body."""
     for output in outputs:
-        file = output.file
-        facts = {"Content-Type": file.media_type, "Content-Length": str(len(file.data)), **_facts(output)}
-        head = "".join(f"{name}: {value}\r\n" for name, value in facts.items())
-        yield f"--{boundary}\r\n{head}\r\n".encode()
-        yield file.data
+        yield part_head(boundary, output.file.media_type, len(output.file.data), {**_facts(output), **more})
+        yield output.file.data
         yield b"\r\n"
-    yield f"--{boundary}--\r\n".encode()
+    yield last_boundary(boundary)
+
+
+def part_head(boundary: str, media_type: str, length: int, more: Mapping[str, str]) -> bytes:
+    """What stands before the `length` bytes of a part, with `more` headers; behind them comes a line's end."""
+    facts = {"Content-Type": media_type, "Content-Length": str(length), **more}
+    head = "".join(f"{name}: {value}\r\n" for name, value in facts.items())
+    return f"--{boundary}\r\n{head}\r\n".encode()
+
+
+def last_boundary(boundary: str) -> bytes:
+    """The end of a body in parts."""
+    return f"--{boundary}--\r\n".encode()

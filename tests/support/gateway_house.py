@@ -1,7 +1,8 @@
 """The whole gateway behind a real socket, with runtimes behind it and an ordinary HTTP client in front."""
 
 import json
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from easel_gateway.results.folder import FolderStore
 from easel_gateway.settings import Settings
 from support.directory import MemoryDirectory, entry
 from support.engines import ToyEngine
+from support.event_stream import Stream
 from support.pictures import form, png
 from support.runtimes import Runtime, runtime, serving
 
@@ -50,6 +52,10 @@ class House:
         # Entered last and so left first: the gateway ends at once when nobody is connected to it.
         self._client = await self._stack.enter_async_context(aiohttp.ClientSession())
 
+    def on_end(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Have `call` called when all that was started since has ended."""
+        self._stack.push_async_callback(call)
+
     async def runtime(self, engine: ToyEngine | None = None, name: str = "demo-1", **settings: Any) -> Runtime:
         """Start a runtime."""
         return await self._stack.enter_async_context(runtime(engine or ToyEngine(), name, **settings))
@@ -66,6 +72,17 @@ class House:
     async def ask(self, image: bytes = IMAGE, /, **texts: str) -> "Answer":
         """The seed call, with more or other fields."""
         return await self.send(*form({**SEED_CALL, **texts}, image))
+
+    @asynccontextmanager
+    async def told(self, image: bytes = IMAGE, /, *, headers: Any = None, **texts: str) -> AsyncIterator[Stream]:
+        """The seed call, its answer asked for as events; the caller has left when the context ends."""
+        content_type, body = form({**SEED_CALL, **texts}, image)
+        sent = {"Content-Type": content_type, "Accept": "text/event-stream", **(headers or {})}
+        async with self._client.post(f"{self.url}/image-to-image", data=body, headers=sent) as response:
+            named = {name.lower(): value for name, value in response.headers.items()}
+            lines = (line.decode().rstrip("\n") async for line in response.content)
+            yield Stream(response.status, named, lines)
+            response.close()
 
 
 class Answer:

@@ -9,6 +9,7 @@ from easel_crds.metadata import PORT_NAME
 from easel_gateway.directory import UNKNOWN_START_SECONDS, Endpoint, Entry
 
 Json = dict[str, Any]
+_PENDING_LENGTH = 500
 
 
 def endpoints_of(document: Json) -> tuple[Endpoint, ...]:
@@ -45,6 +46,7 @@ def entry_of(model: ImageModel, endpoints: tuple[Endpoint, ...]) -> Entry:
         starting=_starting(model),
         failure=_failure(model),
         start_seconds=UNKNOWN_START_SECONDS if measured is None else measured,
+        pending=_pending(model),
     )
 
 
@@ -78,6 +80,14 @@ def _failure(model: ImageModel) -> str:
             or (condition.type in (ConditionType.LOADED, ConditionType.SERVING) and condition.reason in FAILURES)
         ):
             return condition.message or condition.reason
+    return ""
+
+
+def _pending(model: ImageModel) -> str:
+    """What a replica waits for that is on its way, in the words of the status."""
+    for condition in _current(model):
+        if condition.type == ConditionType.READY and condition.status == "False" and _starting(model):
+            return condition.message[:_PENDING_LENGTH]
     return ""
 
 

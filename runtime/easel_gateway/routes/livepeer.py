@@ -1,13 +1,19 @@
 """The seed contract: `POST /image-to-image` and the `/stream/` addresses in its answers."""
 
 import base64
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
+from easel_gateway.events import EventStream, wants_events
 from easel_gateway.intake import Intake
 from easel_gateway.order import Reply
 from easel_gateway.routes import StreamRoute
+from easel_gateway.serving import STOPPING
+from easel_gateway.upload import Watch
 from easel_http.errors import (
     BadRequest,
     BodyTooLarge,
@@ -21,6 +27,7 @@ from easel_http.errors import (
     Unavailable,
     UpstreamFailed,
 )
+from easel_http.event_stream import EVENTS, event_schema
 from easel_http.fields import form_schema
 from easel_http.openapi import GivenResponse, errors
 
@@ -42,6 +49,7 @@ _ERRORS = errors(
         TimedOut: "the work took too long",
     }
 )
+_EVENTS = ("accepted", "queued", "starting", "step", "result", "error")
 
 
 @router.post(
@@ -49,23 +57,32 @@ _ERRORS = errors(
     operation_id="genImageToImage",
     tags=["generate"],
     response_model=GivenResponse,
-    responses=_ERRORS,
+    responses={**_ERRORS, 200: {"content": {EVENTS: {"schema": event_schema(*_EVENTS)}}}},
     openapi_extra={
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form_schema("model_id")}}}
     },
 )
 @router.post("/image-to-image/", include_in_schema=False)
-async def image_to_image(request: Request) -> JSONResponse:
+async def image_to_image(request: Request) -> Response:
     """Edit an image as the prompt says. A cold model is started; the request is held meanwhile."""
+    if wants_events(request):
+        return EventStream(partial(_made, request), STOPPING)
+    document, headers = await _made(request)
+    return JSONResponse(document, headers=dict(headers))
+
+
+async def _made(request: Request, watch: Watch | None = None) -> tuple[dict[str, Any], Mapping[str, str]]:
+    """What is asked for, as it is answered, and headers that tell of it."""
     intake: Intake = request.app.state.intake
     async with intake.form(request) as upload:
+        upload.watch = watch
         reply = await intake.serve(request, upload)
         form = upload.content.so_far("response_format")
     images = [
         {**await _given_out(intake, request, reply, index, form), "seed": image.seed, "nsfw": image.nsfw}
         for index, image in enumerate(reply.images)
     ]
-    return JSONResponse({"images": images}, headers=dict(reply.headers))
+    return {"images": images}, reply.headers
 
 
 async def _given_out(intake: Intake, request: Request, reply: Reply, index: int, form: str) -> dict[str, str]:

@@ -20,14 +20,15 @@ from easel_http.errors import (
     Unauthorized,
     Unavailable,
 )
+from easel_http.event_stream import EVENTS, PROGRESS, event_schema
 from easel_http.fields import MAX_SEED, ImageToImageFields, form_schema
 from easel_http.form import Form, FormLimits, read_form
 from easel_http.logs import noted
 from easel_http.openapi import ImageResponse, errors, header
-from easel_runtime.answers import EVENTS, JSON, MULTIPART, NSFW, SEED, answer, form_of
+from easel_runtime.answers import JSON, MULTIPART, NSFW, SEED, WORKED, answer, form_of
 from easel_runtime.encoding import ENCODERS, encode_png
 from easel_runtime.engine import Generation, Loaded
-from easel_runtime.events import EVENT_SCHEMA, EventStream
+from easel_runtime.events import FORMS, EventStream
 from easel_runtime.fetching import Fetching
 from easel_runtime.generation import resolve
 from easel_runtime.images import decode
@@ -36,11 +37,11 @@ from easel_runtime.worker import Worker
 
 ADJUSTED: Final = "X-Easel-Adjusted"
 IGNORED: Final = "X-Easel-Ignored"
-WORKED: Final = "X-Easel-Gpu-Seconds"
 _FORMS: Final[dict[str, Any]] = {
     JSON: {},  # FastAPI puts the model's schema there
     MULTIPART: {"schema": {"type": "string", "format": "binary", "description": "One part per image."}},
-    EVENTS: {"schema": EVENT_SCHEMA},
+    EVENTS: {"schema": event_schema("queued", "step", "result", "error")},
+    PROGRESS: {"schema": {"type": "string", "format": "binary", "description": "A part per event, one per image."}},
     **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in ENCODERS},
 }
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
@@ -101,8 +102,8 @@ async def image_to_image(request: Request) -> Response:
         accept = ",".join(request.headers.getlist("accept"))
         kind = form_of(accept, len(generation.seeds), generation.image.size)
         headers = _notes(generation, loaded)
-        if kind == EVENTS:
-            return EventStream(worker, generation, headers, held.pop_all())
+        if (telling := FORMS.get(kind)) is not None:
+            return EventStream(worker, generation, telling(), headers, held.pop_all())
         work = worker.generate(generation, encode=ENCODERS.get(kind, encode_png))
         outputs = await while_connected(request, work)
         headers[WORKED] = str(noted("worked"))

@@ -114,6 +114,14 @@ def test_the_failure_is_told_in_the_operators_words_or_else_by_its_reason() -> N
     assert entry_of(parsed(condition("Loaded", "LoadFailed", message="")), ()).failure == "LoadFailed"
 
 
+def test_what_a_start_waits_for_is_told_in_the_operators_words() -> None:
+    waits = condition("Ready", "NoFittingNode", message="0/3 nodes: no free GPU")
+    assert entry_of(parsed(waits), ()).pending == "0/3 nodes: no free GPU"
+    assert entry_of(parsed({**waits, "replicas": 0}), ()).pending == "", "nothing is on its way"
+    assert entry_of(parsed(condition("Ready", "Starting", generation=2)), ()).pending == "", "before a change"
+    assert entry_of(parsed(condition("Ready", "Serving", status="True")), ()).pending == ""
+
+
 def test_with_an_endpoint_a_model_is_ready_whatever_its_status_says() -> None:
     entry = entry_of(parsed(condition("Loaded", "LoadFailed")), (READY,))
     assert entry.state is State.READY

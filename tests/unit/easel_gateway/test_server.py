@@ -1,19 +1,23 @@
 """The gateway's server at its end: who is answered, who is sent elsewhere, and that there is one."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 
+from easel_gateway.events import EventStream, Untold
 from easel_gateway.metrics import Metrics
 from easel_gateway.server import Server, listen, new_server, run
 from easel_gateway.settings import Settings
 from easel_http.requests import Requests
+from support.orders import order
 from support.runtimes import HOST, until
 
 
@@ -63,6 +67,16 @@ async def house(drain_seconds: int = 60, **settings: float) -> AsyncIterator[Hou
                     yield b"two"
 
                 return StreamingResponse(all_of_them())
+
+            @app.get("/told")
+            async def told() -> EventStream:
+                async def work(untold: Untold) -> tuple[dict[str, Any], dict[str, str]]:
+                    untold.accepted(order())
+                    opened.working.set()
+                    await asyncio.Event().wait()
+                    raise AssertionError
+
+                return EventStream(work, "the gateway is stopping")
 
             try:
                 yield opened
@@ -114,6 +128,19 @@ async def test_work_that_does_not_end_is_ended_with_an_answer() -> None:
         async with await asking as answer:
             assert (answer.status, answer.headers["connection"]) == (503, "close")
             assert await answer.json() == {"detail": {"msg": "the gateway is stopping"}}
+
+
+async def test_work_that_does_not_end_and_is_told_of_is_ended_with_an_event() -> None:
+    async with house(drain_seconds=1) as opened, opened.client.get(opened.url + "/told") as answer:
+        await opened.working.wait()
+        await opened.end()
+        last = (await answer.text()).splitlines()[-3:-1]
+    assert last[0] == "event: error"
+    assert json.loads(last[1].removeprefix("data: ")) == {
+        "status": 503,
+        "detail": {"msg": "the gateway is stopping"},
+        "retry_after": 1,
+    }
 
 
 async def test_an_upload_that_does_not_end_does_not_hold_up_the_end() -> None:

@@ -2,10 +2,11 @@
 
 import pytest
 
-from easel_runtime.accept import preferred
+from easel_http.accept import preferred
 from easel_runtime.answers import form_of
 
-OFFERS = ["application/json", "multipart/mixed", "text/event-stream", "image/png", "image/webp", "image/jpeg"]
+PROGRESS = "multipart/vnd.easel.progress"
+OFFERS = ["application/json", "multipart/mixed", "text/event-stream", PROGRESS, "image/png", "image/webp", "image/jpeg"]
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,8 @@ OFFERS = ["application/json", "multipart/mixed", "text/event-stream", "image/png
         ("application/json, multipart/mixed", "application/json"),
         ("application/json;q=0.1, multipart/mixed;q=0.2", "multipart/mixed"),
         ("text/event-stream", "text/event-stream"),
+        (f"{PROGRESS}, image/png;q=0.9, multipart/mixed;q=0.8", PROGRESS),
+        ("multipart/*", "multipart/mixed"),
         ("Image/PNG", "image/png"),
         ("image/*", "image/png"),
         ("image/*;q=0.5, image/webp", "image/webp"),

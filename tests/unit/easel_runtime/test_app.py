@@ -176,7 +176,8 @@ async def test_the_openapi_document_lists_the_form(runtime: Runtime) -> None:
     assert schema["properties"].keys() == form_schema()["properties"].keys() - OWN_FIELDS
     assert schema["required"] == form_schema()["required"]
     assert sorted(operation["responses"]["200"]["content"]) == [
-        *("application/json", "image/jpeg", "image/png", "image/webp", "multipart/mixed", "text/event-stream")
+        *("application/json", "image/jpeg", "image/png", "image/webp", "multipart/mixed"),
+        *("multipart/vnd.easel.progress", "text/event-stream"),
     ]
     assert sorted(document["paths"]) == [
         *("/hardware/info", "/hardware/stats", "/health", "/image-to-image", "/version")

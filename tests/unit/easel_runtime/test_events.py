@@ -1,10 +1,8 @@
 """`Accept: text/event-stream`, over real HTTP."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,41 +10,11 @@ from httpx2 import AsyncClient
 
 from easel_runtime import events
 from support.engines import ToyEngine
+from support.event_stream import Stream
 from support.pictures import form, png
 from support.runtimes import Runtime, runtime, until
 
 TEXTS = {"prompt": "a cat", "seed": "7", "num_inference_steps": "3"}
-
-
-@dataclass
-class Stream:
-    """The events of one answer, as they come."""
-
-    status: int
-    headers: dict[str, str]
-    lines: AsyncIterator[str]
-
-    async def next(self) -> tuple[str, Any]:
-        """Name and data of the next event; of a comment, its text and None."""
-        name = ""
-        async for line in self.lines:
-            if line.startswith(":"):
-                return line, None
-            key, _, value = line.partition(": ")
-            if key == "event":
-                name = value
-            elif key == "data":
-                return name, json.loads(value)
-        raise EOFError
-
-    async def rest(self) -> list[tuple[str, Any]]:
-        """Every event until the stream ends."""
-        found = []
-        try:
-            while True:
-                found.append(await self.next())
-        except EOFError:
-            return found
 
 
 @asynccontextmanager
