@@ -19,6 +19,8 @@ from easel_crds.metadata import Label
 from easel_crds.money import Price
 from easel_crds.rules import Resource
 
+NOBODY: Final = "anonymous"
+"""What callers without a key are called in the ledger; no key has this name."""
 _HASH: Final = re.compile(r"sha256:([0-9a-f]{64})")
 _HASHES: Final = 10
 """Most hashes of one key; two are what a rotation needs."""
@@ -96,6 +98,8 @@ def parse_key(document: Mapping[str, Any]) -> Key:
     name = str(document["metadata"].get("name") or "")
     if not name:
         raise _wrong("metadata.name", "is required: it is the name of the key")
+    if name == NOBODY:
+        raise _wrong("metadata.name", f"must not be {NOBODY}: so callers without a key are called")
     lines = _text(document, "hash").split()
     if not 1 <= len(lines) <= _HASHES or not all(_HASH.fullmatch(line) for line in lines):
         raise _wrong("data.hash", 'must be "sha256:" and 64 hexadecimal digits, on a line for each of at most 10 keys')

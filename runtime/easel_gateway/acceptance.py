@@ -12,13 +12,14 @@ from easel_gateway.keys import Caller
 from easel_gateway.ledger import Claim, Ledger, Repeat
 from easel_gateway.limits import Limits, check_model
 from easel_gateway.order import Order, Reply
+from easel_gateway.pricing import sole_header
 from easel_gateway.quotes import Quotes
 from easel_gateway.upload import Upload
 from easel_http.errors import InvalidForm
 from easel_http.form import Form
 from easel_http.logs import note
 
-IDEMPOTENCY_KEY: Final = "idempotency-key"
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 
 
 class Replayed(Exception):
@@ -78,7 +79,7 @@ class Acceptance:
         return Order(job, quote, caller, entry.state, claim)
 
     async def _claim(self, upload: Upload, job: Job, caller: str) -> Claim | None:
-        key = upload.headers.get(IDEMPOTENCY_KEY, "")
+        key = sole_header(upload.headers, IDEMPOTENCY_KEY)
         if not key or self.ledger is None:
             return None
         claimed = await self.ledger.claim(caller, key, await _fingerprint(job))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from easel_crds.keys import Key, KeyPolicy, hash_of
+from easel_crds.keys import NOBODY, Key, KeyPolicy, hash_of
 from easel_http.errors import Unauthorized
 
 _PREFIX: Final = "easel_"
@@ -24,7 +24,7 @@ class Caller:
     policy: KeyPolicy
 
 
-ANONYMOUS: Final = Caller("anonymous", KeyPolicy(admin=True))
+ANONYMOUS: Final = Caller(NOBODY, KeyPolicy(admin=True))
 """Whoever comes without a key where none is asked for: there nothing is kept from anybody."""
 
 
@@ -86,7 +86,7 @@ def identify(headers: Mapping[str, str], ring: KeyRing, *, required: bool) -> Ca
             clients that cannot do without send one.
     """
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    token = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+    token = (token.strip() if scheme.lower() == "bearer" else "") or headers.get("x-api-key", "").strip()
     if not token and not required:
         return ANONYMOUS
     caller = ring.find(token) if token else None

@@ -4,6 +4,7 @@ Counted by each gateway for itself, but for money, which the ledger adds up for 
 is not seen here, so that several gateways together may overrun a budget by that.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -38,11 +39,21 @@ class _Bucket:
     at: float
 
     def fill(self, now: float) -> None:
-        self.left = min(self.most, self.left + (now - self.at) * self.most / _MINUTE)
+        passed = max(0.0, now - self.at)  # a clock that is set back takes nothing away
+        self.left = min(self.most, self.left + passed * self.most / _MINUTE)
         self.at = now
+
+    def change(self, most: int) -> None:
+        """Another policy: what was used stays used, or whoever has two keys of one name could begin anew at will."""
+        self.left = max(0.0, most - (self.most - self.left))
+        self.most = most
 
     def seconds_until(self, amount: float) -> float:
         return max(0.0, (amount - self.left) * _MINUTE / self.most)
+
+
+_Of = tuple[str, datetime]
+"""Currency, and the beginning of a day or month."""
 
 
 @dataclass
@@ -52,10 +63,17 @@ class _Account:
     in_flight: int = 0
     reserved: Decimal = Decimal(0)
     """Of requests that are being worked on."""
+    charged: Decimal = Decimal(0)
+    """By this gateway, since it knows of the key."""
     spent: Decimal = Decimal(0)
-    since: datetime | None = None
-    """Beginning of the day or month that `spent` is of."""
-    fresh_until: float = -math.inf
+    """What the ledger said, and what was charged here since it was asked."""
+    doubtful: bool = False
+    """Whether something was charged while the ledger added up, so that it may be counted twice."""
+    of: _Of | None = None
+    """What `spent` is of."""
+    read_at: float = -math.inf
+    asking: tuple[_Of, asyncio.Task[None]] | None = None
+    """The question to the ledger; several requests wait for one answer."""
     buckets: dict[str, _Bucket] = field(default_factory=dict)
 
 
@@ -69,9 +87,13 @@ class Limits:
         self._accounts: dict[str, _Account] = {}
 
     def retain(self, names: Iterable[str]) -> None:
-        """Forget what is known of other keys."""
+        """Forget what is known of other keys, but for what they still have in work: a key may come back at once."""
         kept = set(names)
-        self._accounts = {name: account for name, account in self._accounts.items() if name in kept}
+        self._accounts = {
+            name: account
+            for name, account in self._accounts.items()
+            if name in kept or account.in_flight or account.reserved
+        }
 
     @contextmanager
     def enter(self, caller: Caller) -> Iterator[None]:
@@ -86,7 +108,9 @@ class Limits:
             return
         account = self._account(caller)
         if policy.concurrent is not None and account.in_flight >= policy.concurrent:
-            raise Busy(f"the key {caller.name} has {policy.concurrent} requests in work already", retry_after=1)
+            error = Busy(f"the key {caller.name} has {policy.concurrent} requests in work already", retry_after=1)
+            error.headers |= self.headers(caller)
+            raise error
         if (bucket := self._bucket(caller, "requests")) is not None:
             self._take(caller, bucket, 1, f"{bucket.most} requests a minute")
         account.in_flight += 1
@@ -109,21 +133,22 @@ class Limits:
 
     @asynccontextmanager
     async def _reserve(self, caller: Caller, pixels: int, amount: Decimal, currency: str) -> AsyncIterator[None]:
+        policy = caller.policy
+        if policy.pixels_per_minute is not None and pixels > policy.pixels_per_minute:
+            msg = f"the key {caller.name} may use {policy.pixels_per_minute} pixels a minute; this request has {pixels}"
+            raise Forbidden(msg)
+        if policy.budget is not None and currency != policy.budget.currency:
+            msg = f"the key {caller.name} has a budget in {policy.budget.currency}; this model costs {currency}"
+            raise Forbidden(msg)
+        if policy.budget is not None and self._spending is not None:
+            await self._check_budget(self._spending, caller, policy.budget, amount)
+        # From the check of the budget on, no other request comes between; what is refused has used no pixels.
         if (bucket := self._bucket(caller, "pixels")) is not None:
-            if pixels > bucket.most:
-                raise Forbidden(
-                    f"the key {caller.name} may use {bucket.most} pixels a minute; this request has {pixels}"
-                )
             self._take(caller, bucket, pixels, f"{bucket.most} pixels a minute")
-        budget = caller.policy.budget
-        if budget is None or self._spending is None:
+        if policy.budget is None:
             yield
             return
         account = self._account(caller)
-        if currency != budget.currency:
-            raise Forbidden(f"the key {caller.name} has a budget in {budget.currency}; this model costs {currency}")
-        await self._update(self._spending, caller, account, budget)
-        _check_budget(caller, account, budget, amount)
         account.reserved += amount
         try:
             yield
@@ -131,9 +156,11 @@ class Limits:
             account.reserved -= amount
 
     def charged(self, caller: Caller, amount: Decimal) -> None:
-        """`caller` has been charged."""
+        """`caller` has been charged, or will be."""
         if caller.policy.budget is not None:
-            self._account(caller).spent += amount
+            account = self._account(caller)
+            account.spent += amount
+            account.charged += amount
 
     def headers(self, caller: Caller) -> dict[str, str]:
         """What is left, as draft-ietf-httpapi-ratelimit-headers has it; nothing of a key without such limits."""
@@ -165,30 +192,49 @@ class Limits:
             return None
         buckets, now = self._account(caller).buckets, self._clock()
         bucket = buckets.get(name)
-        if bucket is None or bucket.most != most:  # a policy that was changed begins anew
+        if bucket is None:
             bucket = buckets[name] = _Bucket(most, most, now)
         bucket.fill(now)
+        if bucket.most != most:
+            bucket.change(most)
         return bucket
 
     def _account(self, caller: Caller) -> _Account:
         return self._accounts.setdefault(caller.name, _Account())
 
-    async def _update(self, spending: Spending, caller: Caller, account: _Account, budget: Budget) -> None:
-        now = self._clock()
-        since = beginning(now, budget.per)
-        if account.since != since or now > account.fresh_until:
-            account.spent = await spending.spent(caller.name, budget.currency, since)
-            account.since, account.fresh_until = since, now + _FRESH_SECONDS
+    async def _check_budget(self, spending: Spending, caller: Caller, budget: Budget, amount: Decimal) -> None:
+        account, of = self._account(caller), (budget.currency, beginning(self._clock(), budget.per))
+        if account.of != of or not 0 <= self._clock() - account.read_at <= _FRESH_SECONDS:
+            await self._read(spending, caller, account, of)
+        if account.doubtful and _is_over(account, budget, amount):
+            await self._read(spending, caller, account, of)
+        if _is_over(account, budget, amount):
+            raise PaymentRequired(
+                f"the key {caller.name} has a budget of {budget.amount} {budget.currency} a {budget.per}, of which"
+                f" {plain(account.spent + account.reserved)} are used: this request costs {plain(amount)}",
+                budget={"amount": budget.amount, "currency": budget.currency, "per": budget.per},
+            )
+
+    async def _read(self, spending: Spending, caller: Caller, account: _Account, of: _Of) -> None:
+        if account.asking is None or account.asking[0] != of or account.asking[1].done():
+            task = asyncio.create_task(self._ask(spending, caller.name, account, of))
+            task.add_done_callback(
+                lambda task: task.cancelled() or task.exception()
+            )  # whoever has left needs no answer
+            account.asking = of, task
+        await asyncio.shield(account.asking[1])
+
+    async def _ask(self, spending: Spending, name: str, account: _Account, of: _Of) -> None:
+        before = account.charged
+        total = await spending.spent(name, *of)
+        # The ledger may have counted what was charged meanwhile, or not: better twice than not at all.
+        meanwhile = account.charged - before
+        account.spent, account.doubtful = total + meanwhile, bool(meanwhile)
+        account.of, account.read_at = of, self._clock()
 
 
-def _check_budget(caller: Caller, account: _Account, budget: Budget, amount: Decimal) -> None:
-    used = account.spent + account.reserved
-    if used + amount > Decimal(budget.amount):
-        raise PaymentRequired(
-            f"the key {caller.name} has a budget of {budget.amount} {budget.currency} a {budget.per}, of which"
-            f" {plain(used)} are used: this request costs {plain(amount)}",
-            budget={"amount": budget.amount, "currency": budget.currency, "per": budget.per},
-        )
+def _is_over(account: _Account, budget: Budget, amount: Decimal) -> bool:
+    return account.spent + account.reserved + amount > Decimal(budget.amount)
 
 
 def beginning(now: float, per: str) -> datetime:

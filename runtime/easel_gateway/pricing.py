@@ -6,6 +6,8 @@ from decimal import Decimal, localcontext
 from functools import cached_property
 from typing import Any, Final
 
+from starlette.datastructures import Headers
+
 from easel_crds.imagemodel import ImageModel
 from easel_crds.money import Price, plain
 from easel_http.errors import InvalidForm, PaymentRequired
@@ -93,15 +95,27 @@ def max_price_of(headers: Mapping[str, str]) -> MaxPrice | None:
     """What the header says that the caller pays at most.
 
     Raises:
-        InvalidForm: it cannot be understood.
+        InvalidForm: it cannot be understood, or there are two.
     """
-    text = headers.get(MAX_PRICE_HEADER, "")
+    text = sole_header(headers, MAX_PRICE_HEADER)
     if not text.strip():
         return None
     try:
         return parse_max_price(text)
     except ValueError as error:
         raise in_header(MAX_PRICE_HEADER, str(error), text[:LENGTH]) from error
+
+
+def sole_header(headers: Mapping[str, str], name: str) -> str:
+    """The value of a header, empty if there is none.
+
+    Raises:
+        InvalidForm: there are two, of which another server may take the other.
+    """
+    given = headers.getlist(name) if isinstance(headers, Headers) else [headers.get(name, "")]
+    if len(given) > 1:
+        raise in_header(name, "is given twice; send one", ", ".join(given)[:LENGTH])
+    return given[0] if given else ""
 
 
 def in_header(name: str, msg: str, given: str) -> InvalidForm:

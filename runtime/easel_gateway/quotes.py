@@ -17,7 +17,7 @@ from typing import Final
 
 from easel_crds.money import Price
 from easel_gateway.admission import Job
-from easel_gateway.pricing import Offer, Quote, check, in_header, max_price_of, offer_of, payment_required
+from easel_gateway.pricing import Offer, Quote, check, in_header, max_price_of, offer_of, payment_required, sole_header
 from easel_gateway.settings import Settings
 
 QUOTE_HEADER: Final = "X-Easel-Quote"
@@ -49,7 +49,7 @@ class Quotes:
             InvalidForm: a header cannot be understood, or the quote is not one for this model.
             PaymentRequired: the quote has expired, or the price is above what the caller pays at most.
         """
-        token = headers.get(QUOTE_HEADER, "").strip()
+        token = sole_header(headers, QUOTE_HEADER).strip()
         today = Quote(offer_of(job.model), job.pixels, job.fields.num_images_per_prompt)
         quote = Quote(self._offer(token, today, now), today.pixels, today.images) if token else today
         check(quote, (max_price_of(headers), job.fields.max_price))

@@ -101,9 +101,13 @@ class Serving:
         quote = order.quote
         files = await self._files(answer) if order.job.inline else ()
         reply = Reply(answer.images, {**answer.headers, **quote.headers(), CHARGE_HEADER: order.charge_id}, files)
-        if self.ledger is not None:
-            await self._charge(self.ledger, order, answer, reply)
         amount = quote.amount
+        try:
+            if self.ledger is not None:
+                await self._charge(self.ledger, order, answer, reply)
+        except asyncio.CancelledError:
+            self.limits.charged(order.caller, amount)  # it is written although the caller has left
+            raise
         self.limits.charged(order.caller, amount)
         self.metrics.charged(order.job.model_id, quote.pixels, amount, quote.currency)
         note(amount=f"{plain(amount)} {quote.currency}", charge=order.charge_id)

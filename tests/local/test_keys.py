@@ -1,12 +1,15 @@
 """Keys on one machine: Secrets beside the models, in force without a restart."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+import pytest
 import yaml
 
 from easel_local.keys import Asked, made
-from support.easel_up import SECONDS, easel_up, write_model
+from support.easel_up import SECONDS, EaselUp, easel_up, write_model
+from support.key_checks import KEY_CHECKS, PAUSED, KeyCheck, Keys
 from support.pictures import png
 
 
@@ -44,3 +47,29 @@ def test_keys_are_required_and_changed_while_it_runs(tmp_path: Path, cache: Path
         run.wait_for("the files have changed", after=changed)
         assert _status(run.url, token) == 401, "what makes no sense lets nobody in"
         assert httpx2.get(f"{run.url}/usage").status_code == 401
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[tuple[EaselUp, dict[str, Keys]]]:
+    """`easel up` with keys, some for each check."""
+    models = tmp_path_factory.mktemp("guarded") / "models"
+    write_model(models)
+    write_model(models, "paused", modelId=PAUSED, paused=True)
+    found: dict[str, Keys] = {}
+    for number, check in enumerate(KEY_CHECKS):
+        poor, secret = made(
+            Asked(f"poor-{number}", "", (), 1, None, None, "0.000001 USD per day", admin=False, keep=())
+        )
+        rich, another = made(Asked(f"rich-{number}", "", (), None, None, None, "", admin=False, keep=()))
+        (models / f"keys-{number}.yaml").write_text(f"{secret}---\n{another}")
+        unknown, _ = made(Asked("unknown", "", (), None, None, None, "", admin=False, keep=()))
+        found[check.__name__] = Keys(unknown, poor, rich)
+    with easel_up(models, cache, "--require-keys") as run:
+        yield run, found
+
+
+@pytest.mark.parametrize("check", KEY_CHECKS, ids=lambda check: check.__name__)
+def test_clients_hear_of_keys_in_words_of_their_own(guarded: tuple[EaselUp, dict[str, Keys]], check: KeyCheck) -> None:
+    run, keys = guarded
+    check(run.url, keys[check.__name__])
+    assert not run.runtimes(), "nobody was let in"

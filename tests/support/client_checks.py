@@ -171,8 +171,8 @@ def huggingface_edits_without_blocking(url: str, _: Path) -> None:
     async def edit() -> Image.Image:
         model = f"{url}/models/{MODEL}"
         async with AsyncInferenceClient(model=model, token="unused", timeout=SECONDS) as client:  # noqa: S106
-            made: Image.Image = await client.image_to_image(IMAGE, prompt="make it night")
-        return made
+            picture: Image.Image = await client.image_to_image(IMAGE, prompt="make it night")
+            return picture
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the package calls httpx in a way that is old

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from fastapi import FastAPI
 
 from easel_gateway.app import create_app
 from easel_gateway.directory import Endpoint, Entry
@@ -34,6 +35,7 @@ class House:
         self.folder = folder
         self.url = ""
         self._stack = stack
+        self.app: FastAPI
         self._client: aiohttp.ClientSession
 
     async def open(
@@ -47,8 +49,8 @@ class House:
         """Start the gateway."""
         self.directory.put(*entries)
         results = results or FolderStore(self.folder, 3600)
-        app = create_app(Settings(**settings), self.directory, results, ledger, keys)
-        self.url = (await self._stack.enter_async_context(serving(app, "gateway"))).url
+        self.app = create_app(Settings(**settings), self.directory, results, ledger, keys)
+        self.url = (await self._stack.enter_async_context(serving(self.app, "gateway"))).url
         # Entered last and so left first: the gateway ends at once when nobody is connected to it.
         self._client = await self._stack.enter_async_context(aiohttp.ClientSession())
 

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from easel_crds.keys import Budget, Key, KeyPolicy, hash_of
+from easel_crds.money import plain
+from easel_gateway.keys import KeyRing, new_key
 from easel_gateway.ledger import Charge, Claim, Ledger
 from easel_gateway.ledger.sql import open_ledger
 from easel_gateway.results import ResultStore
@@ -158,6 +161,78 @@ async def test_what_cannot_be_charged_is_not_given(accounts: Accounts) -> None:
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
     assert accounts.images() == 0
     assert accounts.rows() == []
+
+
+TOKEN = new_key()
+KEY = {"Authorization": f"Bearer {TOKEN}"}
+ONE = "0.000058593742848"
+"""What one picture costs."""
+
+
+def ada(times: float) -> KeyRing:
+    """A key for so many pictures a day."""
+    budget = Budget(amount=plain(Decimal(ONE) * Decimal(times)), per="day")
+    return KeyRing([Key("ada", (hash_of(TOKEN),), KeyPolicy(budget=budget))])
+
+
+async def test_a_budget_is_used_up_for_good_also_after_a_restart(accounts: Accounts, tmp_path: Path) -> None:
+    toy = await accounts.house.runtime(ToyEngine())
+    answers: list[Answer] = []
+    for statuses in ([200, 200], [200, 402], [402]):
+        async with AsyncExitStack() as stack:
+            house = House(stack, tmp_path / "results")
+            await house.open(ready(toy.endpoint), ledger=accounts.ledger, keys=ada(3.5), keys_required=True)
+            answers = [await house.send(*form(SEED_CALL, IMAGE), **KEY) for _ in statuses]
+            assert [answer.status for answer in answers] == statuses
+    assert answers[-1].json["detail"]["budget"]["per"] == "day"
+    assert "retry-after" not in answers[-1].headers
+    assert [row["amount"] for row in accounts.rows()] == [ONE] * 3
+
+
+async def test_what_is_in_work_has_its_money_set_aside(accounts: Accounts) -> None:
+    engine = ToyEngine()
+    engine.may_step.clear()
+    toy = await accounts.house.runtime(engine)
+    await accounts.house.open(ready(toy.endpoint), ledger=accounts.ledger, keys=ada(1.5), keys_required=True)
+    sent = form(SEED_CALL, IMAGE)
+    first = asyncio.create_task(accounts.house.send(*sent, **KEY))
+    await until(engine.in_step.is_set)
+    assert (await accounts.house.send(*sent, **KEY)).status == 402
+    engine.may_step.set()
+    assert (await first).status == 200
+
+
+class Held:
+    """A ledger that takes its time to say that it has written."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.charging, self.may_charge = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    async def charge(self, charge: Charge, claim: Claim | None = None, answer: bytes = b"") -> None:
+        await self._ledger.charge(charge, claim, answer)
+        self.charging.set()
+        await self.may_charge.wait()
+
+
+async def test_who_leaves_while_the_charge_is_written_has_paid(accounts: Accounts) -> None:
+    toy, held = await accounts.house.runtime(ToyEngine()), Held(accounts.ledger)
+    await accounts.house.open(ready(toy.endpoint), ledger=held, keys=ada(1.5), keys_required=True)
+    sent = form(SEED_CALL, IMAGE)
+    leaving = asyncio.create_task(accounts.house.send(*sent, **{**KEY, "Idempotency-Key": "left"}))
+    await held.charging.wait()
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    limits = accounts.house.app.state.intake.serving.limits
+    await until(lambda: limits._accounts["ada"].reserved == 0)
+    held.may_charge.set()
+    assert (await accounts.house.send(*sent, **KEY)).status == 402
+    again = await accounts.house.send(*sent, **{**KEY, "Idempotency-Key": "left"})
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len(accounts.rows()) == 1
 
 
 class Worn(FolderStore):

@@ -8,15 +8,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from easel_crds.keys import Budget, Key, KeyPolicy, hash_of, parse_key
 from easel_crds.manifest import InvalidManifest
 from easel_gateway.cluster.secrets import Secrets
 from easel_gateway.keys import ANONYMOUS, Caller, KeyRing, identify, new_key
+from easel_gateway.ledger.sql import open_ledger
 from easel_gateway.limits import Limits, beginning, check_model
 from easel_http.errors import ApiError, Busy, Forbidden, PaymentRequired, Unauthorized
 from easel_local.keys import Asked, made
@@ -58,6 +61,7 @@ def test_a_secret_holds_a_hash_and_a_policy() -> None:
         ({"policy": "- 1"}, r"policy"),
         ({"policy": "{"}, r"policy: must be YAML"),
         ({"name": ""}, r"metadata\.name: is required"),
+        ({"name": "anonymous"}, r"metadata\.name: must not be anonymous"),
     ],
 )
 def test_a_secret_that_makes_no_sense_is_refused_with_the_field(wrong: dict[str, str], said: str) -> None:
@@ -102,7 +106,16 @@ def test_the_command_makes_a_key_that_its_secret_knows() -> None:
 RING = KeyRing([Key("ada", (hash_of(TOKEN),), KeyPolicy())])
 
 
-@pytest.mark.parametrize("headers", [{"authorization": f"Bearer {TOKEN}"}, {"x-api-key": TOKEN}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": f"Bearer {TOKEN}"},
+        {"authorization": f"bearer  {TOKEN} "},
+        {"x-api-key": TOKEN},
+        {"authorization": "Bearer ", "x-api-key": TOKEN},
+        {"authorization": "Basic eDp5", "x-api-key": TOKEN},
+    ],
+)
 def test_a_key_says_who_asks(headers: dict[str, str]) -> None:
     assert identify(headers, RING, required=True).name == "ada"
 
@@ -230,6 +243,120 @@ async def test_a_budget_counts_what_was_charged_and_what_is_being_worked_on() ->
             pass
 
 
+async def refusal(limits: Limits, who: Caller, pixels: int, amount: int) -> ApiError | None:
+    try:
+        async with limits.reserve(who, pixels, Decimal(amount), "USD"):
+            return None
+    except ApiError as error:
+        return error
+
+
+def test_a_clock_that_is_set_back_takes_nothing_away() -> None:
+    clock = Clock()
+    limits, ada = Limits(None, clock), caller(requests_per_minute=2)
+    assert enter(limits, ada) is None
+    clock.now -= 3600
+    assert enter(limits, ada) is None
+    assert isinstance(enter(limits, ada), Busy)
+    clock.now += 30
+    assert enter(limits, ada) is None
+
+
+def test_a_policy_that_is_changed_gives_nothing_back() -> None:
+    clock = Clock()
+    limits, few, many = Limits(None, clock), caller(requests_per_minute=2), caller(requests_per_minute=3)
+    assert [enter(limits, few) is None for _ in range(3)] == [True, True, False]
+    assert [enter(limits, many) is None for _ in range(2)] == [True, False]
+    assert enter(limits, few) is not None
+    clock.now += 60
+    assert [enter(limits, many) is None for _ in range(4)] == [True, True, True, False]
+
+
+async def test_what_the_budget_refuses_has_used_no_pixels() -> None:
+    limits, ada = Limits(Account(), Clock()), caller(pixels_per_minute=1000, budget=Budget(amount="10", per="day"))
+    assert isinstance(await refusal(limits, ada, 1000, 11), PaymentRequired)
+    assert await refusal(limits, ada, 1000, 10) is None
+
+
+async def test_a_budget_of_another_currency_is_counted_anew_at_once() -> None:
+    account = Account("10")
+    limits = Limits(account, Clock())
+    dollars, euros = (caller(budget=Budget(amount="10", currency=currency, per="day")) for currency in ("USD", "EUR"))
+    assert isinstance(await refusal(limits, dollars, 1, 1), PaymentRequired)
+    account.amount = Decimal(0)
+    async with limits.reserve(euros, 1, Decimal(10), "EUR"):
+        pass
+    assert [currency for _, currency, _ in account.asked] == ["USD", "EUR"]
+
+
+class Slow(Account):
+    """A ledger that adds up for a while."""
+
+    def __init__(self, spent: str = "0") -> None:
+        super().__init__(spent)
+        self.adding, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def spent(self, caller: str, currency: str, since: datetime) -> Decimal:
+        found = await super().spent(caller, currency, since)
+        self.adding.set()
+        await self.may_answer.wait()
+        return found
+
+
+async def test_what_is_charged_while_the_ledger_adds_up_is_not_forgotten() -> None:
+    account, clock = Slow(), Clock()
+    limits, ada = Limits(account, clock), caller(budget=Budget(amount="10", per="day"))
+    account.may_answer.set()
+    async with limits.reserve(ada, 1, Decimal(6), "USD"):
+        clock.now += 60
+        account.adding.clear()
+        account.may_answer.clear()
+        asking = asyncio.create_task(refusal(limits, ada, 1, 5))
+        await account.adding.wait()
+        limits.charged(ada, Decimal(6))  # too late for the sum
+    account.amount = Decimal(6)
+    account.may_answer.set()
+    assert isinstance(await asking, PaymentRequired)
+    assert await refusal(limits, ada, 1, 4) is None, (
+        "what was counted twice is asked for again before it is held against"
+    )
+
+
+async def test_requests_that_come_together_ask_the_ledger_once() -> None:
+    account = Slow("8")
+    limits, ada = Limits(account, Clock()), caller(budget=Budget(amount="10", per="day"))
+    asking = [asyncio.create_task(refusal(limits, ada, 1, 1)) for _ in range(5)]
+    await account.adding.wait()
+    asking[0].cancel()
+    account.may_answer.set()
+    await asyncio.wait(asking)
+    assert [task.result() for task in asking[1:]] == [None] * 4
+    assert len(account.asked) == 1
+
+
+async def test_what_a_key_has_in_work_is_kept_while_the_key_is_replaced() -> None:
+    limits, ada = Limits(Account(), Clock()), caller(concurrent=1, budget=Budget(amount="10", per="day"))
+    with limits.enter(ada):
+        async with limits.reserve(ada, 1, Decimal(6), "USD"):
+            limits.retain([])
+            assert isinstance(enter(limits, ada), Busy)
+            assert isinstance(await refusal(limits, ada, 1, 5), PaymentRequired)
+    limits.retain([])
+    assert not limits._accounts
+
+
+async def test_too_many_at_one_time_hear_what_is_left_of_the_minute() -> None:
+    limits, ada = Limits(None, Clock()), caller(concurrent=1, requests_per_minute=6)
+    with limits.enter(ada):
+        refused = enter(limits, ada)
+    assert refused is not None
+    assert refused.headers == {
+        "Retry-After": "1",
+        "RateLimit-Policy": '"requests";q=6;w=60',
+        "RateLimit": '"requests";r=5;t=10',
+    }
+
+
 def test_days_and_months_begin_at_midnight_in_utc() -> None:
     last = datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC).timestamp()
     assert beginning(last, "day") == datetime(2026, 11, 30, tzinfo=UTC)
@@ -293,6 +420,26 @@ async def test_a_key_is_looked_at_before_the_body(house: House) -> None:
     async with asyncio.timeout(10):
         assert (await asking).status == 401
     endless.set()
+
+
+@pytest.mark.parametrize("name", ["X-Easel-Max-Price", "X-Easel-Quote", "Idempotency-Key"])
+async def test_a_header_that_counts_is_sent_once(house: House, name: str, tmp_path: Path) -> None:
+    engine = ToyEngine()
+    toy = await house.runtime(engine)
+    ledger = await open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    try:
+        await house.open(ready(toy.endpoint), ledger=ledger)
+        kind, body = form(SEED_CALL, IMAGE)
+        headers = CIMultiDict([("Content-Type", kind), (name, "0.1 USD"), (name, "0 USD")])
+        async with (
+            aiohttp.ClientSession() as client,
+            client.post(f"{house.url}/image-to-image", data=body, headers=headers) as said,
+        ):
+            (problem,) = (await said.json())["detail"]
+            assert (said.status, problem["loc"], problem["msg"]) == (422, ["header", name], "is given twice; send one")
+    finally:
+        await ledger.close()
+    assert not engine.generations
 
 
 async def test_what_is_known_of_keys_that_are_gone_goes_too(house: House) -> None:
