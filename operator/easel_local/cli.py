@@ -65,7 +65,7 @@ def up(*, files: tuple[Path, ...], host: str, port: int, results: str, plain: bo
 @click.option("--pixels-per-minute", type=click.IntRange(1), help="Height x width x images.")
 @click.option("--concurrent", type=click.IntRange(1), help="Requests at one time.")
 @click.option("--budget", default="", help='Such as "10 USD per day" or "200 USD per month".')
-@click.option("--admin", is_flag=True, help="It shows the usage of all keys.")
+@click.option("--admin", is_flag=True, help="It shows the usage of all keys, and the status.")
 @click.option("--keep", multiple=True, help="Hash (sha256:...) of an older key that stays valid, for a rotation.")
 def key(**asked: Any) -> None:
     """Make a key for the caller NAME: its Secret on standard output, the key itself, once, on standard error."""

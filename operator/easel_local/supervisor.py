@@ -7,22 +7,26 @@ Level-based: each pass looks at what is and at what ought to be, never at what h
 import asyncio
 import itertools
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from easel_crds.demand import Demand
-from easel_crds.imagemodel import ImageModel
+from easel_crds.imagemodel import ImageModel, ScaleDecision
 from easel_crds.runtimeprofile import RuntimeProfile
 from easel_gateway.directory import UNKNOWN_START_SECONDS, Endpoint, Entry
 from easel_local.fleet import Restarts, plan
 from easel_local.manifests import Manifests
 from easel_local.process import RuntimeProcess, State
 from easel_operator.desired.environment import runtime_environment
-from easel_operator.scaling import Need, desired_replicas, needed_replicas
+from easel_operator.scaling import Need, desired_replicas, needed_replicas, reason_for
 
 _log = logging.getLogger(__name__)
+_DECISIONS: Final = 5
+"""Of a model that are kept, as in an ImageModel's status."""
 _TICK_SECONDS: Final = 0.5
 """Longest time until the passing of time alone (idleness, the end of a pause) is noticed."""
 
@@ -39,10 +43,19 @@ class _Fleet:
     served: int = 0
     restarts: Restarts = field(default_factory=Restarts)
     start_seconds: float = UNKNOWN_START_SECONDS
+    decisions: deque[ScaleDecision] = field(default_factory=lambda: deque(maxlen=_DECISIONS))
+    """Changes of the number of replicas, newest first."""
 
     def having(self, state: State) -> list[RuntimeProcess]:
         """Its processes in `state`."""
         return [process for process in self.processes if process.state is state]
+
+    def decide(self, replicas: int) -> None:
+        """There ought to be so many replicas from now on."""
+        current = self.decisions[0].replicas if self.decisions else 0
+        if replicas != current:
+            reason = reason_for(self.model.spec, self.demand, replicas, current)
+            self.decisions.appendleft(ScaleDecision(time=datetime.now(UTC), replicas=replicas, reason=reason))
 
 
 @dataclass(frozen=True)
@@ -141,7 +154,9 @@ class Supervisor:
             needed = max(needed, len(fleet.having(State.STARTING)) + len(fleet.having(State.READY)))
         fleet.need = fleet.need.noted(needed, now)
         environment = runtime_environment(fleet.model, fleet.profile)
-        steps = plan(fleet.processes, desired_replicas(spec, fleet.need, now), environment)
+        wanted = desired_replicas(spec, fleet.need, now)
+        fleet.decide(wanted)
+        steps = plan(fleet.processes, wanted, environment)
         for process in steps.stop:
             self._end(process, fleet.profile)
         if not fleet.restarts.paused(now):
@@ -186,7 +201,14 @@ class Supervisor:
         failure = fleet.restarts.reason if fleet.restarts.paused(now) else ""
         if fleet.profile is None:
             failure = f"there is no RuntimeProfile {fleet.model.spec.profile}"
-        return Entry(fleet.model, ready, bool(fleet.having(State.STARTING)), failure, fleet.start_seconds)
+        return Entry(
+            fleet.model,
+            ready,
+            starting=bool(fleet.having(State.STARTING)),
+            failure=failure,
+            start_seconds=fleet.start_seconds,
+            scale_decisions=tuple(fleet.decisions),
+        )
 
     def _row(self, fleet: _Fleet) -> Row:
         starting = fleet.having(State.STARTING)

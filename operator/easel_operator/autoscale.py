@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from easel_crds.demand import Demand, ModelKey
-from easel_crds.imagemodel import ImageModel, ImageModelSpec
+from easel_crds.demand import ModelKey
+from easel_crds.imagemodel import ImageModel
 from easel_operator.demands import Demands
 from easel_operator.inventory import key_of
 from easel_operator.pods import Pod
-from easel_operator.scaling import Need, desired_replicas, needed_replicas, next_release
+from easel_operator.scaling import Need, desired_replicas, needed_replicas, next_release, reason_for
 
 
 @dataclass(frozen=True)
@@ -58,22 +58,8 @@ class Autoscaler:
         replicas = desired_replicas(spec, memory.need, now)
         return Decision(
             replicas=replicas,
-            reason=_reason(spec, demand, replicas, current),
+            reason=reason_for(spec, demand, replicas, current),
             look_again=min(
                 filter(None, (next_release(spec, memory.need, now), self._demands.expires(key, now))), default=None
             ),
         )
-
-
-def _reason(spec: ImageModelSpec, demand: Demand, replicas: int, current: int) -> str:
-    """Why there ought to be `replicas` and not `current`, in plain words."""
-    if spec.replicas is not None:
-        return "spec.replicas pins the number"
-    if replicas < current:
-        if replicas == spec.max_replicas:
-            return "maxReplicas allows no more"
-        return f"no more were needed for {spec.scaling.idle_seconds} seconds"
-    if replicas == spec.warm_replicas:
-        return "warmReplicas asks for it"
-    in_flight, waiting = demand.in_flight, demand.waiting
-    return f"{in_flight} requests in flight and {waiting} waiting, {spec.scaling.target_in_flight} for each replica"

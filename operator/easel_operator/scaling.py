@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 
+from easel_crds.demand import Demand
 from easel_crds.imagemodel import ImageModelSpec
 
 
@@ -44,3 +45,17 @@ def next_release(spec: ImageModelSpec, need: Need, now: float) -> float | None:
     above = need.last[spec.warm_replicas : spec.max_replicas]
     left = [last + spec.scaling.idle_seconds - now for last in above]
     return min((seconds for seconds in left if seconds > 0), default=None)
+
+
+def reason_for(spec: ImageModelSpec, demand: Demand, replicas: int, current: int) -> str:
+    """Why there ought to be `replicas` and not `current`, in plain words."""
+    if spec.replicas is not None:
+        return "spec.replicas pins the number"
+    if replicas < current:
+        if replicas == spec.max_replicas:
+            return "maxReplicas allows no more"
+        return f"no more were needed for {spec.scaling.idle_seconds} seconds"
+    if replicas == spec.warm_replicas:
+        return "warmReplicas asks for it"
+    in_flight, waiting = demand.in_flight, demand.waiting
+    return f"{in_flight} requests in flight and {waiting} waiting, {spec.scaling.target_in_flight} for each replica"

@@ -23,13 +23,14 @@ from easel_gateway.limits import Limits
 from easel_gateway.metrics import Metrics
 from easel_gateway.quotes import new_quotes
 from easel_gateway.results import ResultStore
-from easel_gateway.routes import catalogue, health, huggingface, livepeer, models, openai, quote, usage
+from easel_gateway.routes import catalogue, health, huggingface, livepeer, models, openai, quote, status, usage
 from easel_gateway.routes import metrics as metrics_route
 from easel_gateway.routes import results as results_route
 from easel_gateway.routes.refusals import refusal
 from easel_gateway.serving import STOPPING, Serving
 from easel_gateway.settings import Settings
 from easel_gateway.standing import Standing
+from easel_gateway.today import Today
 from easel_gateway.waiting import WaitingRoom
 from easel_http import errors
 from easel_http.requests import Requests
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 _log = logging.getLogger(__name__)
+_ROUTES = (livepeer, results_route, openai, huggingface, models, catalogue, quote, usage, status, health, metrics_route)
 
 
 def create_app(
@@ -92,8 +94,9 @@ def create_app(
     app.state.metrics = metrics
     app.state.ledger = ledger
     app.state.keys = keys
+    app.state.today = Today(ledger)
     app.state.ready = True
-    for route in (livepeer, results_route, openai, huggingface, models, catalogue, quote, usage, health, metrics_route):
+    for route in _ROUTES:
         app.include_router(route.router)
     errors.install(app, refusal)
     document.install(app, directory, keys_required=settings.keys_required)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from easel_crds.demand import Demand
-from easel_crds.imagemodel import ImageModel
+from easel_crds.imagemodel import ImageModel, ScaleDecision
 from easel_http.errors import ApiError, NotFound, Unavailable
 
 UNKNOWN_START_SECONDS: Final = 30.0
@@ -49,6 +49,8 @@ class Entry:
     """Forecast of a cold start."""
     pending: str = ""
     """What its start waits for, in words; empty if nothing is known, or it does not start."""
+    scale_decisions: tuple[ScaleDecision, ...] = ()
+    """The last five changes of the number of replicas, newest first."""
 
     @property
     def state(self) -> State:

@@ -88,12 +88,8 @@ class Limits:
 
     def retain(self, names: Iterable[str]) -> None:
         """Forget what is known of other keys, but for what they still have in work: a key may come back at once."""
-        kept = set(names)
-        self._accounts = {
-            name: account
-            for name, account in self._accounts.items()
-            if name in kept or account.in_flight or account.reserved
-        }
+        kept, accounts = set(names), self._accounts.items()
+        self._accounts = {name: of for name, of in accounts if name in kept or of.in_flight or of.reserved}
 
     @contextmanager
     def enter(self, caller: Caller) -> Iterator[None]:
@@ -218,9 +214,7 @@ class Limits:
     async def _read(self, spending: Spending, caller: Caller, account: _Account, of: _Of) -> None:
         if account.asking is None or account.asking[0] != of or account.asking[1].done():
             task = asyncio.create_task(self._ask(spending, caller.name, account, of))
-            task.add_done_callback(
-                lambda task: task.cancelled() or task.exception()
-            )  # whoever has left needs no answer
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # who has left needs no answer
             account.asking = of, task
         await asyncio.shield(account.asking[1])
 

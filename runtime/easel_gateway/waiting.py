@@ -127,8 +127,13 @@ class WaitingRoom:
         ahead = len(line.waiters) + line.balancer.in_flight
         return max(1, math.ceil((ahead + 1) * line.seconds / len(entry.endpoints)))
 
+    def load(self, model_id: str) -> tuple[Demand, int]:
+        """What there is to do for `model_id`, and the bytes of what waits."""
+        line = self._line(model_id)
+        return Demand(line.balancer.in_flight, len(line.waiters)), line.size
+
     def ahead(self, model_id: str, turn: object) -> int:
-        """Requests of `model_id` in work, and before the one that waits with `turn`."""
+        """Requests of `model_id` in work, and before the one that waits for this `turn`."""
         line = self._line(model_id)
         before = takewhile(lambda waiter: waiter.turn is not turn, line.waiters)
         return line.balancer.in_flight + sum(1 for _ in before)
@@ -139,9 +144,7 @@ class WaitingRoom:
         self._grant(model_id, line)
 
     async def wait(self, model_id: str, size: int, loras: Collection[str] = NO_LORAS, turn: object = None) -> Endpoint:
-        """An endpoint, as soon as it is this request's turn; whoever gets it has to `release` it.
-
-        `turn`: by which `ahead` knows it.
+        """An endpoint, as soon as it is this request's `turn`; whoever gets it has to `release` it.
 
         Raises:
             Busy, NotFound, Unavailable: as `endpoint`.

@@ -25,7 +25,9 @@ def told(url: str, **fields: str) -> list[tuple[str, Any]]:
     return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in events]
 
 
-def test_a_cold_start_is_told_until_the_picture_is_there(tmp_path: Path, cache: Path) -> None:
+def test_a_cold_start_is_told_until_the_picture_is_there_and_the_operator_sees_why_it_was(
+    tmp_path: Path, cache: Path
+) -> None:
     write_model(tmp_path / "models")
     with easel_up(tmp_path / "models", cache) as run:
         run.wait_for(r"easel/demo: cold")
@@ -43,3 +45,12 @@ def test_a_cold_start_is_told_until_the_picture_is_there(tmp_path: Path, cache: 
         assert httpx2.get(image["url"]).headers["content-type"] == "image/png"
         assert events[-1][1]["easel"]["charge"] == events[0][1]["charge"]
         assert float(events[-1][1]["easel"]["wait"]) > 0
+
+        (model,) = httpx2.get(f"{run.url}/status").json()["models"]
+        assert (model["state"], model["ready_replicas"], model["in_flight"]) == ("ready", 1, 0)
+        (decision,) = model["scale_decisions"]
+        assert (decision["replicas"], decision["reason"]) == (
+            1,
+            "0 requests in flight and 1 waiting, 2 for each replica",
+        )
+        assert (model["today"]["requests"], model["today"]["pixels"]) == (1, 64 * 64)

@@ -39,6 +39,9 @@ def test_an_on_demand_model_starts_at_its_first_request_and_stops_when_idle(tmp_
         psutil.wait_procs(run.runtimes(), timeout=SECONDS)
         assert run.runtimes() == []
         assert state(run, "easel/demo") == "cold"
+        (model,) = httpx2.get(f"{run.url}/status").json()["models"]
+        assert [decision["replicas"] for decision in model["scale_decisions"]] == [0, 1]
+        assert model["scale_decisions"][0]["reason"] == "no more were needed for 1 seconds"
 
 
 def test_requests_beyond_one_replicas_target_start_a_second(tmp_path: Path, cache: Path) -> None:

@@ -47,6 +47,7 @@ def entry_of(model: ImageModel, endpoints: tuple[Endpoint, ...]) -> Entry:
         failure=_failure(model),
         start_seconds=UNKNOWN_START_SECONDS if measured is None else measured,
         pending=_pending(model),
+        scale_decisions=model.status.scale_decisions,
     )
 
 

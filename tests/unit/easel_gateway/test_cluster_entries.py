@@ -122,6 +122,11 @@ def test_what_a_start_waits_for_is_told_in_the_operators_words() -> None:
     assert entry_of(parsed(condition("Ready", "Serving", status="True")), ()).pending == ""
 
 
+def test_changes_of_the_number_of_replicas_are_those_of_the_status() -> None:
+    entry = entry_of(parsed(DECISIONS), ())
+    assert [(each.replicas, each.reason) for each in entry.scale_decisions] == [(1, "why"), (0, "why")]
+
+
 def test_with_an_endpoint_a_model_is_ready_whatever_its_status_says() -> None:
     entry = entry_of(parsed(condition("Loaded", "LoadFailed")), (READY,))
     assert entry.state is State.READY
