@@ -60,7 +60,7 @@ class KeyPolicy(Resource):
     budget: Budget | None = None
     """What the key may cost."""
     admin: bool = False
-    """Whether it shows the usage of all keys."""
+    """Whether it shows the usage of all keys, and the gateway's status."""
 
     def allows(self, model_id: str) -> bool:
         """Whether the key may be used for `model_id`."""

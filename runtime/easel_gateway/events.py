@@ -162,8 +162,7 @@ def _last(working: asyncio.Future[tuple[Json, Mapping[str, str]]]) -> bytes:
         raise
     except Exception as error:
         _log.exception("unexpected error")
-        note_error(error)
-        return _told(Failed("internal error; the server's log has more"))
+        return _told(Failed("internal error; the server's log has more"), error)
     return event("result", {**document, "easel": facts(headers)})
 
 
@@ -172,6 +171,8 @@ def facts(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower().removeprefix(_PREFIX).replace("-", "_"): value for name, value in headers.items()}
 
 
-def _told(error: ApiError) -> bytes:
+def _told(error: ApiError, cause: Exception | None = None) -> bytes:
     note(**{ENDED: error.status})
+    if error.status >= 500:  # the span has the answer's status, which was 200
+        note_error(cause or error)
     return event("error", failure(error))

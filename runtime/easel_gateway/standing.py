@@ -9,7 +9,7 @@ from typing import Any, Final
 from easel_gateway.directory import Directory, State
 from easel_gateway.forwarding import Tell
 from easel_gateway.waiting import WaitingRoom
-from easel_http.errors import ApiError
+from easel_http.errors import Unavailable
 
 _LOOK_SECONDS: Final = 1.0
 _NOTICEABLE_SECONDS: Final = 2.0
@@ -28,7 +28,6 @@ class Standing:
         self._since: dict[str, float] = {}
         """When models began to start, as far as that was seen here."""
         directory.on_change(self._look_again)
-        self._look_again()
 
     @contextmanager
     def told(self, tell: Tell | None, model_id: str, turn: object) -> Iterator[None]:
@@ -51,8 +50,9 @@ class Standing:
         if entry is None or entry.endpoints:
             return "queued", {"ahead": self._waiting.ahead(model_id, turn)}
         left = entry.seconds_to_start
-        if left is not None and (since := self._since.get(model_id)) is not None:
-            left -= self._clock() - since
+        if left is not None and entry.state is State.STARTING:
+            now = self._clock()
+            left -= now - self._since.setdefault(model_id, now)
         seconds = round(left, 1) if left is not None and left > 0 else None
         return "starting", {"seconds": seconds, "reason": entry.pending}
 
@@ -69,7 +69,7 @@ class Standing:
     def _look_again(self) -> None:
         try:
             entries = self._directory.entries()
-        except ApiError:  # not read yet; that they are will be told
+        except Unavailable:  # not known yet, and nobody waits
             return
         starting = {model_id for model_id, entry in entries.items() if entry.state is State.STARTING}
         now = self._clock()
