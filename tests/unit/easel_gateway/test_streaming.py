@@ -99,7 +99,7 @@ async def test_an_upload_that_is_cut_short_is_not_worked_on(house: House) -> Non
 async def test_a_slow_upload_gives_its_place_to_others_and_is_served_when_it_is_whole(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "_STREAM_SECONDS", 0.05)
+    monkeypatch.setattr(intake, "_STREAM_SECONDS", 0.5)
     (toy,) = await open_with(house, ToyEngine())
     slow = [Upload(house) for _ in range(6)]
     await until(lambda: toy.worker.in_flight > 0)
