@@ -6,8 +6,8 @@ that work begins, only once everything about the request is known to be right.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from easel_gateway.order import Order, Reply
 from easel_gateway.outgoing import Arriving
 from easel_gateway.serving import Serving
 from easel_gateway.settings import Settings
-from easel_gateway.upload import Content, Given, Upload
+from easel_gateway.upload import Given, Upload
 from easel_gateway.upstream import NotTaken
 from easel_http.disconnect import while_connected
 from easel_http.errors import NotFound
@@ -67,10 +67,10 @@ class Intake:
         limits = FormLimits(
             body_bytes=settings.body_bytes, seconds=settings.upload_seconds, spare_bytes=settings.spare_bytes
         )
-        with self._entered(request) as caller:
+        caller = self._caller(request)
+        with self.serving.limits.enter(caller):
             reader = FormReader(request.headers, request.stream(), limits, names)
-            async with self._opened(request, reader, caller) as upload:
-                upload.any_model = any_model
+            async with Upload(reader, request.headers, caller, any_model=any_model) as upload:
                 await reader.read_beginning()
                 yield upload
 
@@ -81,9 +81,10 @@ class Intake:
         Raises:
             ApiError: what `read` raises.
         """
-        with self._entered(request) as caller:
+        caller = self._caller(request)
+        with self.serving.limits.enter(caller):
             content = Given({}, Spool(spare_bytes=self.settings.spare_bytes))
-            async with self._opened(request, content, caller) as upload:
+            async with Upload(content, request.headers, caller) as upload:
                 content.texts.update(await read(caller, content.image))
                 yield upload
 
@@ -129,22 +130,11 @@ class Intake:
         except FileNotFoundError as error:
             raise NotFound("the answer to this Idempotency-Key has expired: send another key") from error
 
-    @asynccontextmanager
-    async def _opened(self, request: Request, content: Content, caller: Caller) -> AsyncIterator[Upload]:
-        upload = Upload(content, request.headers, caller)
-        try:
-            async with upload.held:
-                yield upload
-        finally:
-            content.close()
-
-    @contextmanager
-    def _entered(self, request: Request) -> Iterator[Caller]:
+    def _caller(self, request: Request) -> Caller:
         """Who asks: looked at before the body is read."""
         caller = identify(request.headers, self.keys, required=self.settings.keys_required)
         note(caller=caller.name)
-        with self.serving.limits.enter(caller):
-            yield caller
+        return caller
 
     def _early_endpoint(self, upload: Upload) -> Endpoint | None:
         """A runtime with room for the request, if what has arrived of it looks right."""

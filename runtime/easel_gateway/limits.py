@@ -8,7 +8,13 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,9 +23,9 @@ from typing import Final, Protocol
 from easel_crds.keys import Budget
 from easel_crds.money import plain
 from easel_gateway.keys import Caller
+from easel_gateway.token_bucket import MINUTE, TokenBucket
 from easel_http.errors import ApiError, Busy, Forbidden, PaymentRequired
 
-_MINUTE: Final = 60.0
 _FRESH_SECONDS: Final = 5.0
 """How long a sum of the ledger is taken for true; what is charged here meanwhile is added to it."""
 
@@ -28,28 +34,6 @@ class Spending(Protocol):
     """The ledger, as far as budgets need it."""
 
     async def spent(self, caller: str, currency: str, since: datetime) -> Decimal: ...
-
-
-@dataclass
-class _Bucket:
-    """A token bucket: full at the start, filled evenly within a minute."""
-
-    most: int
-    left: float
-    at: float
-
-    def fill(self, now: float) -> None:
-        passed = max(0.0, now - self.at)  # a clock that is set back takes nothing away
-        self.left = min(self.most, self.left + passed * self.most / _MINUTE)
-        self.at = now
-
-    def change(self, most: int) -> None:
-        """Another policy: what was used stays used, or whoever has two keys of one name could begin anew at will."""
-        self.left = max(0.0, most - (self.most - self.left))
-        self.most = most
-
-    def seconds_until(self, amount: float) -> float:
-        return max(0.0, (amount - self.left) * _MINUTE / self.most)
 
 
 _Of = tuple[str, datetime]
@@ -74,7 +58,7 @@ class _Account:
     read_at: float = -math.inf
     asking: tuple[_Of, asyncio.Task[None]] | None = None
     """The question to the ledger; several requests wait for one answer."""
-    buckets: dict[str, _Bucket] = field(default_factory=dict)
+    buckets: dict[str, TokenBucket] = field(default_factory=dict)
 
 
 class Limits:
@@ -91,17 +75,18 @@ class Limits:
         kept, accounts = set(names), self._accounts.items()
         self._accounts = {name: of for name, of in accounts if name in kept or of.in_flight or of.reserved}
 
-    @contextmanager
-    def enter(self, caller: Caller) -> Iterator[None]:
+    def enter(self, caller: Caller) -> AbstractContextManager[None]:
         """One more request of `caller`, as long as the context lasts.
 
         Raises:
             Busy: there are too many at one time, or in this minute.
         """
+        limited = caller.policy.concurrent is not None or caller.policy.requests_per_minute is not None
+        return self._enter(caller) if limited else nullcontext()
+
+    @contextmanager
+    def _enter(self, caller: Caller) -> Iterator[None]:
         policy = caller.policy
-        if policy.concurrent is None and policy.requests_per_minute is None:
-            yield
-            return
         account = self._account(caller)
         if policy.concurrent is not None and account.in_flight >= policy.concurrent:
             error = Busy(f"the key {caller.name} has {policy.concurrent} requests in work already", retry_after=1)
@@ -165,14 +150,14 @@ class Limits:
         if not found:
             return {}
         return {
-            "RateLimit-Policy": ", ".join(f'"{name}";q={bucket.most};w={_MINUTE:.0f}' for name, bucket in found),
+            "RateLimit-Policy": ", ".join(f'"{name}";q={bucket.most};w={MINUTE:.0f}' for name, bucket in found),
             "RateLimit": ", ".join(
                 f'"{name}";r={int(bucket.left)};t={math.ceil(bucket.seconds_until(bucket.most))}'
                 for name, bucket in found
             ),
         }
 
-    def _take(self, caller: Caller, bucket: _Bucket, amount: int, limit: str) -> None:
+    def _take(self, caller: Caller, bucket: TokenBucket, amount: int, limit: str) -> None:
         if bucket.left < amount:
             error: ApiError = Busy(
                 f"the key {caller.name} has used its {limit}", retry_after=math.ceil(bucket.seconds_until(amount))
@@ -181,7 +166,7 @@ class Limits:
             raise error
         bucket.left -= amount
 
-    def _bucket(self, caller: Caller, name: str) -> _Bucket | None:
+    def _bucket(self, caller: Caller, name: str) -> TokenBucket | None:
         policy = caller.policy
         most = policy.requests_per_minute if name == "requests" else policy.pixels_per_minute
         if most is None:
@@ -189,7 +174,7 @@ class Limits:
         buckets, now = self._account(caller).buckets, self._clock()
         bucket = buckets.get(name)
         if bucket is None:
-            bucket = buckets[name] = _Bucket(most, most, now)
+            bucket = buckets[name] = TokenBucket(most, most, now)
         bucket.fill(now)
         if bucket.most != most:
             bucket.change(most)

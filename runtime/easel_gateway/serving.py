@@ -149,7 +149,7 @@ class Serving:
         try:
             with part("charge"):
                 # To its end even if the caller leaves at this moment: who has the key then gets what was charged.
-                await asyncio.shield(asyncio.ensure_future(ledger.charge(order.charge(answer), order.claim, kept)))
+                await asyncio.shield(ledger.charge(order.charge(answer), order.claim, kept))
         except ApiError:
             await asyncio.shield(self.results.drop([image.path for image in answer.images]))
             raise

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any, Protocol
 
 from starlette.datastructures import Headers
@@ -75,7 +76,7 @@ class Given:
 
 @dataclass
 class Upload:
-    """One request from its head to its answer."""
+    """One request from its head to its answer; in the end of it, as a context, all is given back."""
 
     content: Content
     headers: Headers
@@ -87,6 +88,17 @@ class Upload:
     charged: bool = False
     any_model: bool = False
     """Whether a request that names no model is for the only one that there is."""
+
+    async def __aenter__(self) -> "Upload":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self.held.__aexit__(kind, error, trace)
+        finally:
+            self.content.close()
 
     @property
     def tell(self) -> Tell | None:

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -37,6 +37,7 @@ class _Current:
     """When `time.monotonic` was 0, in nanoseconds since 1970."""
 
 
+_NOTHING: Final = nullcontext()
 _current: ContextVar[_Current | None] = ContextVar("current", default=None)
 
 
@@ -149,12 +150,13 @@ def record(
     span.end(current.epoch + int(ended * 1e9))
 
 
-@contextmanager
-def part(name: str, attributes: Mapping[str, str | int] | None = None) -> Iterator[None]:
+def part(name: str, attributes: Mapping[str, str | int] | None = None) -> AbstractContextManager[None]:
     """Record what happens within the context as a part of the request that is worked on here."""
-    if _current.get() is None:
-        yield
-        return
+    return _NOTHING if _current.get() is None else _part(name, attributes)
+
+
+@contextmanager
+def _part(name: str, attributes: Mapping[str, str | int] | None) -> Iterator[None]:
     began = time.monotonic()
     failure: BaseException | None = None
     try:

@@ -1,5 +1,6 @@
 """What was charged, for good: the seam between requests and whatever keeps the account. `open_ledger` is in `.sql`."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -104,10 +105,10 @@ class UsageRow:
 class Ledger(Protocol):
     """Keeps what was charged, and which requests must not be done again."""
 
-    async def charge(self, charge: Charge, claim: Claim | None = None, answer: bytes = b"") -> None:
-        """Write `charge`, and `answer` for whoever comes with the key of `claim`; both are there when this returns.
+    def charge(self, charge: Charge, claim: Claim | None = None, answer: bytes = b"") -> asyncio.Future[None]:
+        """Write `charge`, and `answer` for whoever comes with the key of `claim`; both are there when this is done.
 
-        A task that is cancelled meanwhile leaves it open which of the two it was.
+        It is written whether or not anybody waits for that: whoever may be cancelled meanwhile waits with a shield.
 
         Raises:
             Conflict: this request is charged already, or somebody else has taken the claim over; nothing is written.

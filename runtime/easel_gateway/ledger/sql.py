@@ -118,12 +118,12 @@ class SqlLedger:
         self._reports = 0
         self._closed = False
 
-    async def charge(self, charge: Charge, claim: Claim | None = None, answer: bytes = b"") -> None:
+    def charge(self, charge: Charge, claim: Claim | None = None, answer: bytes = b"") -> asyncio.Future[None]:
         if len(answer) > ANSWER_BYTES:
             raise ValueError(f"an answer of {len(answer)} bytes is too long to be kept")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._writer.put(Charging(future, self._writer.deadline, charge, claim, answer))
-        await future
+        return future
 
     async def claim(self, caller: str, key: str, fingerprint: str) -> Claim | Repeat:
         if not _KEY.fullmatch(key):

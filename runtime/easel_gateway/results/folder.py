@@ -23,9 +23,11 @@ _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _QUICK_BYTES: Final = 1 << 17
 """Largest file that is written without another thread, which takes longer than the system does to remember it..."""
 _QUICK_SECONDS: Final = 0.002
-"""... unless the folder took longer than this,"""
+"""... unless the folder usually takes longer than this: on another machine, say."""
 _SLOW_SECONDS: Final = 60.0
-"""within so many seconds: on another machine, say."""
+"""After which such a folder is tried anew."""
+_NEWEST: Final = 0.2
+"""Weight of the newest time in the usual one."""
 
 
 class FolderStore:
@@ -43,6 +45,8 @@ class FolderStore:
         self._spare_bytes = spare_bytes
         self._bytes = 0
         """In the folder, as far as this process knows; counted anew by each sweep."""
+        self._usual = 0.0
+        """Seconds that a small file takes."""
         self._slow_until = -math.inf
 
     def prepare(self) -> None:
@@ -120,8 +124,10 @@ class FolderStore:
             await asyncio.to_thread(self._write, name, data)
             return
         self._write(name, data)
-        if (now := time.monotonic()) - began > _QUICK_SECONDS:
-            self._slow_until = now + _SLOW_SECONDS
+        now = time.monotonic()
+        self._usual += _NEWEST * (now - began - self._usual)
+        if self._usual > _QUICK_SECONDS:
+            self._usual, self._slow_until = 0.0, now + _SLOW_SECONDS
 
     def _write(self, name: str, data: bytes) -> None:
         file = self._open(name)
