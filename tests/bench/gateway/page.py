@@ -24,7 +24,8 @@ _HOW: Final = """\
 
 Everything is on one machine and its loopback. The side that is measured (gateway, proxy or echo) is one process on one
 core; the stub runtime and the callers share another one, whichever side has its turn. The callers are protocols on
-uvloop. The code is `tests/bench/gateway`. One goal alone: `make bench-gateway GOALS=G2`.
+uvloop. Results are written to a file system in memory, the ledger to disk. The code is
+`tests/bench/gateway`. One goal alone: `make bench-gateway GOALS=G2`.
 """
 
 

@@ -1,4 +1,4 @@
-"""`python -m bench.gateway.served URL FOLDER`: the gateway whose directory is told by lines on standard input.
+"""`python -m bench.gateway.served URL RESULTS LEDGER`: the gateway whose directory is told by lines on standard input.
 
 `up N`: the model has N new endpoints, all at URL. `down`: it has none and starts. `waiting N`: answer once N requests
 wait. Each is answered with the time (`time.perf_counter`, one clock for all processes) when it held. The port is in
@@ -64,21 +64,21 @@ class ToldDirectory:
 
 
 @asynccontextmanager
-async def built(directory: ToldDirectory, folder: Path) -> AsyncIterator[Server]:
+async def built(directory: ToldDirectory, folder: Path, ledger_file: Path) -> AsyncIterator[Server]:
     """The server of the gateway; what else the gateway needs to be what users run belongs here."""
     settings = Settings()
     results = FolderStore(folder, settings.result_seconds)
     results.prepare()
-    async with opened(settings, f"sqlite:///{folder}/ledger.db") as ledger:
+    async with opened(settings, f"sqlite:///{ledger_file}") as ledger:
         yield new_server(create_app(settings, directory, results, ledger), settings, drain_seconds=1)
 
 
-async def main(url: str, folder: Path) -> None:
+async def main(url: str, folder: Path, ledger_file: Path) -> None:
     """Serve until standard input ends."""
     directory = ToldDirectory(url)
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    async with built(directory, folder) as server:
+    async with built(directory, folder, ledger_file) as server:
         with listen(os.environ["HOST"], int(os.environ["PORT"])) as listening:
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             while line := await lines.readline():
@@ -91,4 +91,4 @@ async def main(url: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     allow_many_connections()
-    run(main(sys.argv[1], Path(sys.argv[2])))
+    run(main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])))

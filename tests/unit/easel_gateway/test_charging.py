@@ -151,8 +151,10 @@ class Away:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ledger, name)
 
-    async def charge(self, _: Charge, __: Claim | None = None, ___: bytes = b"") -> None:
-        raise Unavailable("the ledger cannot be reached", retry_after=5)
+    def charge(self, _: Charge, __: Claim | None = None, ___: bytes = b"") -> asyncio.Future[None]:
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        failed.set_exception(Unavailable("the ledger cannot be reached", retry_after=5))
+        return failed
 
 
 async def test_what_cannot_be_charged_is_not_given(accounts: Accounts) -> None:
@@ -212,7 +214,10 @@ class Held:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ledger, name)
 
-    async def charge(self, charge: Charge, claim: Claim | None = None, answer: bytes = b"") -> None:
+    def charge(self, charge: Charge, claim: Claim | None = None, answer: bytes = b"") -> asyncio.Future[None]:
+        return asyncio.ensure_future(self._charge(charge, claim, answer))
+
+    async def _charge(self, charge: Charge, claim: Claim | None, answer: bytes) -> None:
         await self._ledger.charge(charge, claim, answer)
         self.charging.set()
         await self.may_charge.wait()
