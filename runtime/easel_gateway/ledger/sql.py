@@ -122,7 +122,10 @@ class SqlLedger:
         if len(answer) > ANSWER_BYTES:
             raise ValueError(f"an answer of {len(answer)} bytes is too long to be kept")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._writer.put(Charging(future, self._writer.deadline, charge, claim, answer))
+        try:
+            self._writer.put(Charging(future, self._writer.deadline, charge, claim, answer))
+        except Unavailable as error:
+            future.set_exception(error)
         return future
 
     async def claim(self, caller: str, key: str, fingerprint: str) -> Claim | Repeat:
