@@ -103,6 +103,11 @@ lock: $(UV) ## Write requirements/*.txt from pyproject.toml: pinned, with hashes
 	done
 	$(LOCK) pyproject.toml --extra runtime --group bench --constraint requirements/dev.txt --output-file requirements/bench.txt
 
+.PHONY: pictures
+pictures: .venv/ready ## Make docs/pictures/*.png with a real browser: what the page looks like
+	@$(BIN)/python tests/services.py
+	@PYTHONPATH=tests $(BIN)/python -m support.page_pictures docs/pictures
+
 .PHONY: clean
 clean: ## Remove what the other targets made here
 	rm -rf .venv .venv-bench .tools .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

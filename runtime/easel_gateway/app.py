@@ -25,6 +25,7 @@ from easel_gateway.quotes import new_quotes
 from easel_gateway.results import ResultStore
 from easel_gateway.routes import catalogue, health, huggingface, livepeer, models, openai, quote, status, usage
 from easel_gateway.routes import metrics as metrics_route
+from easel_gateway.routes import page as page_route
 from easel_gateway.routes import results as results_route
 from easel_gateway.routes.refusals import refusal
 from easel_gateway.serving import STOPPING, Serving
@@ -98,6 +99,7 @@ def create_app(
     app.state.ready = True
     for route in _ROUTES:
         app.include_router(route.router)
+    app.include_router(page_route.router)
     errors.install(app, refusal)
     document.install(app, directory, keys_required=settings.keys_required)
     _add_middleware(app, metrics, traces)
