@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: .venv/ready ## Serve the demo model on http://127.0.0.1:8080: no GPU, no network
@@ -72,6 +72,10 @@ bench-gpu: .venv/ready ## Speed on a GPU, with random weights of the true archit
 .PHONY: bench-gateway
 bench-gateway: .venv/ready ## The gateway beside a plain proxy and a raw echo, in minutes; GOALS, WRITE as for bench
 	@PYTHONPATH=tests $(BIN)/python -m bench.gateway $(WRITE) $(GOALS)
+
+.PHONY: train-demo
+train-demo: .venv/ready ## Train the demo model from nothing, in hours, into the package; started again, it goes on. TRAIN="--help"
+	@$(BIN)/python -m easel_demo $(TRAIN)
 
 .PHONY: cluster
 cluster: .venv/ready ## A shell in a real cluster with Easel's images, gone when it ends

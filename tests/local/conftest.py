@@ -1,4 +1,4 @@
-"""One cache for all local runs, so that the demo model is made once."""
+"""What local runs share: a cache, and one `easel up` for tests that leave it as they found it."""
 
 from collections.abc import Iterator
 from pathlib import Path

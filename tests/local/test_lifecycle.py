@@ -48,7 +48,7 @@ def test_requests_beyond_one_replicas_target_start_a_second(tmp_path: Path, cach
     write_model(tmp_path / "models", warmReplicas=1, maxReplicas=2, scaling={"targetInFlight": 1, "idleSeconds": 1})
     with easel_up(tmp_path / "models", cache) as run, ThreadPoolExecutor(4) as callers:
         run.wait_for(r"easel/demo: ready \(1 of 1\)")
-        load = [callers.submit(edit, run.url, png(128, 128), num_inference_steps="150") for _ in range(4)]
+        load = [callers.submit(edit, run.url, png(128, 128), num_inference_steps="30") for _ in range(4)]
         run.wait_for(r"easel/demo: ready \(2 of 2\)")
         assert [call.result().status_code for call in load] == [200] * 4
         run.wait_for(r"easel/demo: ready \(1 of 1\)", after=run.lines.index("easel/demo: ready (2 of 2)"))
@@ -129,7 +129,7 @@ def test_a_runtime_killed_at_work_gives_its_caller_a_reason_and_comes_back(tmp_p
     with easel_up(tmp_path / "models", cache) as run, ThreadPoolExecutor(1) as callers:
         run.wait_for(r"easel/demo: ready")
         (runtime,) = run.runtimes()
-        call = callers.submit(edit, run.url, png(256, 256), num_inference_steps="200")
+        call = callers.submit(edit, run.url, png(256, 256), num_inference_steps="60")
         wait_until_working(runtime)
         runtime.kill()
 
@@ -220,7 +220,7 @@ def test_a_second_signal_does_not_wait_for_work(tmp_path: Path, cache: Path) -> 
     with easel_up(tmp_path / "models", cache) as run, ThreadPoolExecutor(1) as callers:
         run.wait_for(r"easel/demo: ready")
         (runtime,) = run.runtimes()
-        call = callers.submit(edit, run.url, png(512, 512), num_inference_steps="200", num_images_per_prompt="8")
+        call = callers.submit(edit, run.url, png(512, 512), num_inference_steps="60", num_images_per_prompt="8")
         wait_until_working(runtime)
         run.process.send_signal(signal.SIGINT)
         run.wait_for(r"stopping; once more")

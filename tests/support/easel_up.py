@@ -134,7 +134,7 @@ def write_model(folder: Path, name: str = "demo", **spec: Any) -> Path:
     folder.mkdir(exist_ok=True)
     file = folder / f"{name}.yaml"
     draft = folder / f".{name}.draft"
-    parameters = {"steps": {"default": 2, "max": 200}, "guidanceScale": {"default": 2}}
+    parameters = {"steps": {"default": 2, "max": 60}, "guidanceScale": {"default": 2}}
     safety = {"checker": "none"}  # there is no Hub to have one from
     draft.write_text(yaml.safe_dump(manifest(name, **{"parameters": parameters, "safety": safety, **spec})))
     return draft.replace(file)

@@ -30,7 +30,7 @@ Ready = tuple["DiffusersEngine", Loaded]
 
 @contextmanager
 def alone(home: Path) -> Iterator[None]:
-    """No Hub, one thread, and a home of the demo model that is not the user's."""
+    """No Hub, one thread, and caches that are not the user's."""
     with pytest.MonkeyPatch.context() as patch:
         # The variable HF_HUB_OFFLINE counts only before the first import, which may have been another test's.
         patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

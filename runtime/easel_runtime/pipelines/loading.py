@@ -67,7 +67,7 @@ def load_model(settings: Settings, device: torch.device) -> Model:
 def _own_snapshot(settings: Settings, family: Family | None) -> Snapshot:
     """Of the model's repository, or of the folder of a model that comes with Easel."""
     if settings.model_id == demo.MODEL_ID:
-        return of_folder(demo.folder())
+        return of_folder(demo.FOLDER)
     if Path(settings.model_id).is_dir():
         return of_folder(Path(settings.model_id))
     repo_id = (family and family.weights) or settings.model_id

@@ -2,21 +2,24 @@
 
 import io
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx2
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from support.browser import Visit, visit
-from support.easel_up import SECONDS, EaselUp, edit
+from support.easel_up import SECONDS, EaselUp, easel_up, edit
 from support.pictures import png
 
 WORDS = "make it black and white"
 SEED = "7"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def set_seed(seen: Visit, seed: str = SEED) -> None:
@@ -60,6 +63,25 @@ def test_a_dropped_picture_becomes_what_the_api_makes_of_it(served: EaselUp, chr
             seen.page.get_by_role("button", name="Download").click()
         assert download.value.suggested_filename == "in-7.png"
         assert Path(download.value.path()).read_bytes() == made
+
+
+def test_the_demo_makes_the_cat_grey(tmp_path: Path, cache: Path, chromium: Browser) -> None:
+    """By its own manifest, as `make demo` serves it."""
+    models = tmp_path / "models"
+    models.mkdir()
+    shutil.copy(EXAMPLES / "demo.yaml", models)
+    with easel_up(models, cache) as run, visit(chromium, run.url) as seen:
+        run.wait_for(r"easel/demo: ready")
+        seen.drop((EXAMPLES / "cat.png").read_bytes(), "cat.png")
+        seen.say(WORDS)
+        seen.press()
+        width, height, made = seen.result()
+    cat = Image.open(EXAMPLES / "cat.png")
+    assert (width, height) == cat.size
+    grey = np.asarray(cat.convert("L").convert("RGB"), float)
+    shown = np.asarray(Image.frombytes("RGBA", (width, height), made).convert("RGB"), float)
+    decibels = 20 * np.log10(255 / np.sqrt(((shown - grey) ** 2).mean()))
+    assert decibels >= 24
 
 
 def test_several_images_of_a_pasted_picture(served: EaselUp, chromium: Browser) -> None:

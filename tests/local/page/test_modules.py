@@ -98,7 +98,7 @@ CONTROLS = {
     "no strength": (
         "easel/demo",
         {"num_inference_steps": [10, 1, 20]},
-        {"num_inference_steps": [1, 20, 10], "guidance_scale": [0, 100, 7.5], "image_guidance_scale": [1, 100, 1.5]},
+        {"num_inference_steps": [1, 20, 10], "guidance_scale": [0, 2, 1], "image_guidance_scale": [1, 4, 1.3]},
     ),
     "no guidance": ("stabilityai/sdxl-turbo", {}, {"strength": [0, 1, 0.5], "num_inference_steps": [1, 4, 2]}),
     "one number of steps": ("ByteDance/SDXL-Lightning-4step", {}, {"strength": [0, 1, 0.5]}),

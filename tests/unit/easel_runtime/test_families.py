@@ -146,16 +146,25 @@ ROWS = [
         FREE,
     ),
 ]
+DEMO = Row(
+    "easel/demo",
+    "StableDiffusionInstructPix2PixPipeline",
+    ANCESTRAL,
+    {"prediction_type": "v_prediction"},
+    Defaults(10, 1, 1.3, bounds=Bounds((1, 200), (0, 2), (1, 4))),
+    {"strength"},
+)
+"""The one that is in no repository."""
 
 
 def test_every_model_of_the_table_is_here() -> None:
     assert [row.model_id for row in ROWS] == MODELS
-    assert set(MODELS) == set(families.BY_MODEL)
+    assert {*MODELS, DEMO.model_id} == set(families.BY_MODEL)
 
 
 def test_every_model_is_documented_with_its_numbers() -> None:
     page = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
-    for row in ROWS:
+    for row in [*ROWS, DEMO]:
         line = next(line for line in page.splitlines() if line.startswith(f"| `{row.model_id}` |"))
         steps, guidance, strength = (cell.split()[0] for cell in line.split("|")[2:5])
         numbers = [f"{row.defaults.steps}", f"{row.defaults.guidance_scale:g}"]
@@ -165,7 +174,7 @@ def test_every_model_is_documented_with_its_numbers() -> None:
         ]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.model_id)
+@pytest.mark.parametrize("row", [*ROWS, DEMO], ids=lambda row: row.model_id)
 def test_a_model_is_loaded_as_its_authors_mean_it(row: Row, models: Engines) -> None:
     engine, loaded = models[row.model_id]
     assert type(engine._pipeline).__name__ == row.pipeline
@@ -175,10 +184,10 @@ def test_a_model_is_loaded_as_its_authors_mean_it(row: Row, models: Engines) -> 
     assert (config["beta_start"], config["beta_schedule"]) == (0.00085, "scaled_linear")  # the repository's
     assert loaded.defaults == row.defaults
     assert loaded.ignores == row.ignores
-    assert loaded.commit == hub.COMMIT
+    assert loaded.commit == ("" if row is DEMO else hub.COMMIT)
 
 
-@every_model
+@pytest.mark.parametrize("model_id", [*MODELS, DEMO.model_id])
 def test_all_is_loaded_as_float32_on_a_cpu_without_drawing_a_random_number(model_id: str, cache: Path) -> None:
     import torch
 

@@ -276,7 +276,7 @@ def test_another_error_of_torch_is_no_lack_of_memory(engine: "DiffusersEngine") 
             DEMO,
             "StableDiffusionInstructPix2PixPipeline",
             "EulerAncestralDiscreteScheduler",
-            Defaults(bounds=Bounds(image_guidance_scale=(1, 100))),
+            Defaults(10, 1, 1.3, bounds=Bounds((1, 200), (0, 2), (1, 4))),
             {"strength"},
             id=DEMO,
         ),
@@ -297,7 +297,7 @@ def test_instruct_pix2pix_gets_its_scheduler_whatever_its_repository_says(cache:
 
     from easel_runtime.pipelines import demo
 
-    folder = hub.add_repository(tmp_path, "other/pix2pix", hub.copied(demo.folder()))
+    folder = hub.add_repository(tmp_path, "other/pix2pix", hub.copied(demo.FOLDER))
     DDIMScheduler(beta_start=0.003, timestep_spacing="trailing").save_pretrained(folder / "scheduler")
     index = folder / "model_index.json"
     index.write_text(json.dumps({**json.loads(index.read_text()), "scheduler": ["diffusers", "DDIMScheduler"]}))
@@ -326,24 +326,6 @@ def test_a_safety_checker_that_comes_along_is_not_loaded(tmp_path: Path) -> None
 
 def test_a_revision_can_be_a_commit(cache: Path) -> None:
     assert engine_of(SD, cache, hub.COMMIT).load().device
-
-
-def test_the_demo_model_is_made_once_and_is_the_same_for_everybody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from easel_runtime.pipelines import demo
-
-    def content(folder: Path) -> dict[str, bytes]:
-        return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-
-    first = demo.folder()
-    made_at = first.stat().st_mtime_ns
-    assert (demo.folder(), first.stat().st_mtime_ns) == (first, made_at)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    second = demo.folder()
-    assert second.is_relative_to(tmp_path)
-    assert [entry.name for entry in second.parent.iterdir()] == [second.name]
-    assert content(second) == content(first)
 
 
 def test_the_late_engine_is_the_same_engine(cache: Path, models: Engines) -> None:

@@ -2,8 +2,8 @@
 // same table in easel_runtime/pipelines/families.py, and a test sees that they agree.
 export const FAMILIES = {
   "easel/demo": {
-    "steps": [100, 1, 1000], "guidance": [7.5, 0, 100],
-    "image_guidance": [1.5, 1, 100], "strength": null
+    "steps": [10, 1, 200], "guidance": [1, 0, 2],
+    "image_guidance": [1.3, 1, 4], "strength": null
   },
   "timbrooks/instruct-pix2pix": {
     "steps": [100, 1, 1000], "guidance": [7.5, 0, 100],
