@@ -135,7 +135,7 @@ def test_a_large_picture_is_edited(ready: tuple["DiffusersEngine", Loaded]) -> N
     from easel_demo.scenes import harbour
 
     engine, loaded = ready
-    image = harbour(5, 1024, 1024)
+    image = harbour(5, 1024, 512)
     request = replace(asked(loaded, image, num_inference_steps=2), prompt="make it red")
     made = edit(engine, request, SEED, nothing)
     assert np.asarray(made).reshape(-1, 3).mean(0).argmax() == 0
@@ -147,6 +147,14 @@ def test_another_seed_is_another_picture_but_hardly(ready: tuple["DiffusersEngin
     one, other = (edit(engine, request, seed, nothing) for seed in (1, 2))
     assert one.tobytes() != other.tobytes()
     assert difference(one, other)[1] < 8
+
+
+def test_its_halves_are_loaded_in_the_precision_of_the_device(ready: tuple["DiffusersEngine", Loaded]) -> None:
+    import torch
+
+    parts = [part for part in ready[0]._pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    assert {number.dtype for part in parts for number in part.parameters()} == {torch.float32}
+    assert not any(part.training for part in parts)
 
 
 def test_the_folder_is_small_and_has_a_card() -> None:

@@ -187,7 +187,7 @@ def test_a_model_is_loaded_as_its_authors_mean_it(row: Row, models: Engines) -> 
     assert loaded.commit == ("" if row is DEMO else hub.COMMIT)
 
 
-@pytest.mark.parametrize("model_id", [*MODELS, DEMO.model_id])
+@every_model
 def test_all_is_loaded_as_float32_on_a_cpu_without_drawing_a_random_number(model_id: str, cache: Path) -> None:
     import torch
 
