@@ -16,7 +16,7 @@ from support.easel_up import EaselUp, easel_up, write_model
 _DESK: Final = {"width": 1440, "height": 900}
 _PHONE: Final = {"width": 390, "height": 844}
 _WORDS: Final = "make it night"
-_SLOW: Final = {"steps": {"default": 20, "max": 100}, "guidanceScale": {"default": 2}}
+_SLOW: Final = {"steps": {"default": 20, "max": 100}, "guidanceScale": {"default": 1}}
 """Steps enough that the browser sees some of them."""
 
 
