@@ -103,6 +103,7 @@ DEMO: Final = Family(
     guidance=Span(1, 0, 2),
     image_guidance=Span(1.3, 1, 4),
     native_side=256,
+    loras="Stable Diffusion",  # of the same classes, if not of the same size: what does not fit is refused
 )
 
 # huggingface.co/stabilityai/sd-turbo and sdxl-turbo: one to four steps, no guidance; for image-to-image, two steps
