@@ -35,7 +35,6 @@ _POLICY: Final = {
 }
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in _POLICY.items()),
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     # Asked for again each time, and nearly always answered with 304: a page never mixes files of two versions for

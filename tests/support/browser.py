@@ -157,6 +157,6 @@ def visit(running: Browser, url: str, *, refused: Sequence[int] = (), **options:
         found = Visit(context.new_page(), url, refused)
         found._follow(context)
         yield found.open()
-        assert found.complaints == []
+        assert found.complaints == [], found.complaints
         assert found._elsewhere() == []
         assert any(asked.endswith("/page/main.js") for asked in found.asked)

@@ -111,4 +111,4 @@ def row(family: Family) -> dict[str, Any]:
 def test_the_page_knows_of_each_model_what_the_runtime_knows() -> None:
     text = (PAGE / "lib/families.js").read_text()
     table = json.loads(text[text.index("{") : text.rindex("}") + 1])
-    assert table == {model_id: row(family) for model_id, family in {**BY_MODEL, "easel/demo": INSTRUCT_PIX2PIX}.items()}
+    assert table == {model_id: row(family) for model_id, family in BY_MODEL.items()}
