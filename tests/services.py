@@ -38,11 +38,17 @@ def main() -> None:
         sys.stderr.write(f"services: apt-get could not install {names}: {done.stderr.strip()[-500:]}\n")
 
 
+def chromium() -> str | None:
+    """Path of the browser, if there is one."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
 def _missing() -> list[str]:
     """Debian's names of the packages that are needed and not there."""
     found = {
         "postgresql": shutil.which("initdb") or list(Path("/usr/lib/postgresql").glob("*/bin/initdb")),
-        "chromium": any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")),
+        "chromium": chromium(),
     }
     return [name for name, there in found.items() if not there]
 

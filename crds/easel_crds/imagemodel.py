@@ -112,6 +112,10 @@ class ImageModelSpec(Resource):
     )
 
 
+SCALE_DECISIONS: Final = 5
+"""Of a model that are kept."""
+
+
 class ScaleDecision(Resource):
     """One change of the number of replicas."""
 
@@ -160,7 +164,8 @@ class ImageModelStatus(Resource):
     gpu: Annotated[str, Field(max_length=128)] = ""
     """Product name of the GPU in use."""
     scale_decisions: Annotated[
-        tuple[ScaleDecision, ...], Field(max_length=5, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+        tuple[ScaleDecision, ...],
+        Field(max_length=SCALE_DECISIONS, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
     ] = ()
     """The last five changes of the number of replicas, newest first."""
     cold_start_seconds: Annotated[float, Field(ge=0)] | None = None

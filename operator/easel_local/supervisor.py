@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from easel_crds.demand import Demand
-from easel_crds.imagemodel import ImageModel, ScaleDecision
+from easel_crds.imagemodel import SCALE_DECISIONS, ImageModel, ScaleDecision
 from easel_crds.runtimeprofile import RuntimeProfile
 from easel_gateway.directory import UNKNOWN_START_SECONDS, Endpoint, Entry
 from easel_local.fleet import Restarts, plan
@@ -25,8 +25,6 @@ from easel_operator.desired.environment import runtime_environment
 from easel_operator.scaling import Need, desired_replicas, needed_replicas, reason_for
 
 _log = logging.getLogger(__name__)
-_DECISIONS: Final = 5
-"""Of a model that are kept, as in an ImageModel's status."""
 _TICK_SECONDS: Final = 0.5
 """Longest time until the passing of time alone (idleness, the end of a pause) is noticed."""
 
@@ -43,7 +41,7 @@ class _Fleet:
     served: int = 0
     restarts: Restarts = field(default_factory=Restarts)
     start_seconds: float = UNKNOWN_START_SECONDS
-    decisions: deque[ScaleDecision] = field(default_factory=lambda: deque(maxlen=_DECISIONS))
+    decisions: deque[ScaleDecision] = field(default_factory=lambda: deque(maxlen=SCALE_DECISIONS))
     """Changes of the number of replicas, newest first."""
 
     def having(self, state: State) -> list[RuntimeProcess]:

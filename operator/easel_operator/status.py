@@ -9,13 +9,12 @@ from typing import Any, Final, Literal
 from pydantic import ValidationError
 
 from easel_crds.conditions import Condition, ConditionType, Reason, with_condition
-from easel_crds.imagemodel import ImageModel, ImageModelStatus, ScaleDecision
+from easel_crds.imagemodel import SCALE_DECISIONS, ImageModel, ImageModelStatus, ScaleDecision
 from easel_crds.metadata import Label, child_name
 from easel_operator.failures import failure_of, last_failure
 from easel_operator.pods import Pod, cold_start_seconds
 
 _MESSAGE_LENGTH: Final = 4096
-_DECISIONS: Final = 5
 _SAME_MOMENT: Final = timedelta(seconds=5)
 """A pod may be made a moment before the status says that it is wanted."""
 
@@ -77,7 +76,7 @@ def status(found: Found, now: datetime) -> ImageModelStatus:
         selector=f"{Label.MODEL}={model.name}",
         endpoint=f"http://{child_name(model.name)}.{model.metadata.namespace}.svc",
         gpu=found.gpu or old.gpu,
-        scale_decisions=decisions[:_DECISIONS],
+        scale_decisions=decisions[:SCALE_DECISIONS],
         cold_start_seconds=_cold_start(found),
         seconds_per_image=old.seconds_per_image,
         last_failure=last_failure(found.pods) or old.last_failure,

@@ -30,7 +30,6 @@ from easel_http.logs import note
 from easel_http.tracing import note_error
 
 _log = logging.getLogger(__name__)
-_KEEP_ALIVE_SECONDS: Final = KEEP_ALIVE_SECONDS
 _PREFIX: Final = "x-easel-"
 
 Json = dict[str, Any]
@@ -135,7 +134,7 @@ class EventStream(Response):
         """Tell what happens until the work has ended, or the server does."""
         try:
             while not working.done():
-                silent = not await _news(working, untold, _KEEP_ALIVE_SECONDS)
+                silent = not await _news(working, untold, KEEP_ALIVE_SECONDS)
                 piece = KEEP_ALIVE if silent else untold.take()
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": untold.take(), "more_body": True})

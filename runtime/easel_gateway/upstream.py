@@ -21,7 +21,8 @@ from easel_gateway.results import ResultStore
 from easel_http.errors import ApiError, TimedOut, Unavailable, UpstreamFailed
 from easel_http.event_stream import EVENT, PROGRESS
 
-RELAYED_HEADERS: Final = ("X-Easel-Adjusted", "X-Easel-Ignored")
+IGNORED_HEADER: Final = "X-Easel-Ignored"
+RELAYED_HEADERS: Final = ("X-Easel-Adjusted", IGNORED_HEADER)
 WORK_SECONDS: Final = "X-Easel-Gpu-Seconds"
 _ACCEPT: Final = "image/png, multipart/mixed;q=0.9"
 """One image as it is, several in parts: the first is half the work for both sides."""

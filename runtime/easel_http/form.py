@@ -13,7 +13,7 @@ from typing import Any, Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from easel_http.errors import BadRequest, InvalidForm, TimedOut
+from easel_http.errors import BadRequest, InvalidForm
 from easel_http.fields import ImageToImageFields
 from easel_http.parts import SEED, FormLimits, Names, Parts
 from easel_http.spool import Spool, not_kept
@@ -129,7 +129,7 @@ class FormReader:
             async with asyncio.timeout_at(self._until):
                 await self._read(to_the_end=to_the_end)
         except TimeoutError:
-            raise TimedOut(f"the body did not arrive within {self._limits.seconds:g} seconds") from None
+            raise self._limits.too_late from None
         except OSError as error:
             raise not_kept(error) from error
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from python_multipart.multipart import parse_options_header
 
-from easel_http.errors import BadRequest, BodyTooLarge, InvalidForm
+from easel_http.errors import BadRequest, BodyTooLarge, InvalidForm, TimedOut
 from easel_http.fields import ImageToImageFields
 from easel_http.spool import MEMORY_BYTES
 
@@ -37,6 +37,11 @@ class FormLimits:
     def too_large(self) -> BodyTooLarge:
         """What to say of a body that has more bytes."""
         return BodyTooLarge(f"the body is larger than the {self.body_bytes} bytes that are taken")
+
+    @property
+    def too_late(self) -> TimedOut:
+        """What to say of a body that takes longer."""
+        return TimedOut(f"the body did not arrive within {self.seconds:g} seconds")
 
     def check_length(self, headers: Mapping[str, str]) -> None:
         """Refuse a body that says itself that it is too large.

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 
-from easel_http.errors import TimedOut
 from easel_http.parts import FormLimits
 from easel_http.spool import Spool, not_kept
 
@@ -25,6 +24,6 @@ async def read_body(headers: Mapping[str, str], stream: AsyncIterator[bytes], sp
                 await spool.write(chunk)
             await spool.finish()
     except TimeoutError:
-        raise TimedOut(f"the body did not arrive within {limits.seconds:g} seconds") from None
+        raise limits.too_late from None
     except OSError as error:
         raise not_kept(error) from error

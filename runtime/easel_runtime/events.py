@@ -50,7 +50,6 @@ from easel_runtime.job import Step
 from easel_runtime.worker import Worker
 
 _log = logging.getLogger(__name__)
-_KEEP_ALIVE_SECONDS: Final = KEEP_ALIVE_SECONDS
 
 
 class Telling(Protocol):
@@ -180,7 +179,7 @@ class EventStream(Response):
         while not working.done() and not leaving.done():
             stepping = asyncio.create_task(latest.wait())
             done, _ = await asyncio.wait(
-                (working, leaving, stepping), timeout=_KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                (working, leaving, stepping), timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
             stepping.cancel()
             if (step := latest.take()) is not None:

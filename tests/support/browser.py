@@ -3,7 +3,6 @@
 import base64
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,11 +12,11 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from services import chromium
 from support.easel_up import SECONDS
 
 expect.set_options(timeout=SECONDS * 1000)
 
-_NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 _SWITCHES: Final = ("--no-sandbox", "--disable-background-networking", "--disable-dev-shm-usage")
 _OWN: Final = ("blob", "data")
 _REFUSED: Final = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
@@ -60,8 +59,7 @@ def browser() -> Iterator[Browser]:
 
     To be left before an asynchronous test runs in the same thread: it has an event loop of its own.
     """
-    path = next((found for name in _NAMES if (found := shutil.which(name))), None)
-    if path is None:
+    if (path := chromium()) is None:
         msg = "there is no Chromium (Debian: apt install chromium)"
         if os.environ.get("CI") == "true":
             pytest.fail(msg)

@@ -1,7 +1,7 @@
 """The gateway's routes, one file per dialect; each only translates to and from a `Job`."""
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
@@ -10,9 +10,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from easel_gateway.routes.refusals import refusal
+from easel_gateway.upstream import IGNORED_HEADER
 from easel_http.errors import ApiError
 
-IGNORED_HEADER: Final = "X-Easel-Ignored"
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 

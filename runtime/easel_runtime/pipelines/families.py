@@ -8,7 +8,7 @@ The numbers are the authors': the model cards of each repository, read in Novemb
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -96,14 +96,13 @@ INSTRUCT_PIX2PIX: Final = Family(
 )
 
 # demo_model/README.md: without guidance its edits are nearest to what they should be; with 2 they are twice as strong.
-DEMO: Final = Family(
-    "StableDiffusionInstructPix2PixPipeline",
-    scheduler=Scheduler("EulerAncestralDiscreteScheduler"),
+# A LoRA for the large one is of the same classes, if not of the same size, and is refused when it does not fit.
+DEMO: Final = replace(
+    INSTRUCT_PIX2PIX,
     steps=Span(10, 1, 200),
     guidance=Span(1, 0, 2),
     image_guidance=Span(1.3, 1, 4),
     native_side=256,
-    loras="Stable Diffusion",  # of the same classes, if not of the same size: what does not fit is refused
 )
 
 # huggingface.co/stabilityai/sd-turbo and sdxl-turbo: one to four steps, no guidance; for image-to-image, two steps

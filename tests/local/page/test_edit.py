@@ -50,14 +50,13 @@ def test_a_dropped_picture_becomes_what_the_api_makes_of_it(served: EaselUp, chr
             seen.press()
         shown = seen.result()
         said = seen.progress()
-        events = answered.value.headers["content-type"].startswith("text/event-stream")
+        assert answered.value.headers["content-type"].startswith("text/event-stream")
         (made,) = from_the_api(served.url, picture)
         assert shown == pixels(made)
         assert len(said) > 0, "there was something to look at meanwhile"
-        if events:
-            steps = [int(percent) for _, percent in said if percent]
-            assert steps == sorted(steps), "it never goes back"
-            assert steps[-1] == 100
+        steps = [int(percent) for _, percent in said if percent]
+        assert steps == sorted(steps), "it never goes back"
+        assert steps[-1] == 100
         assert seen.page.get_by_test_id("exact-paid").inner_text() == f"{quote['amount']} {quote['currency']}"
         with seen.page.expect_download() as download:
             seen.page.get_by_role("button", name="Download").click()

@@ -127,7 +127,7 @@ async def test_who_waits_for_a_place_is_told_how_many_are_before(house: House) -
 
 
 async def test_silence_is_broken_by_comments(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "_KEEP_ALIVE_SECONDS", 0.01)
+    monkeypatch.setattr(events, "KEEP_ALIVE_SECONDS", 0.01)
     await house.open(entry())
     async with house.told() as stream:
         assert [(await stream.next())[0] for _ in range(3)] == ["accepted", "starting", ": still here"]

@@ -127,7 +127,7 @@ async def test_a_full_queue_is_refused_as_ever() -> None:
 
 
 async def test_silence_is_broken_by_comments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "_KEEP_ALIVE_SECONDS", 0.01)
+    monkeypatch.setattr(events, "KEEP_ALIVE_SECONDS", 0.01)
     engine = ToyEngine()
     engine.may_step.clear()
     async with runtime(engine) as behind, asking(behind) as stream:

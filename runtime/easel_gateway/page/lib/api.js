@@ -41,12 +41,8 @@ export async function quote(asked, signal) {
 
 /** The events of one edit, the last of them `result`: {images, easel}; whatever else it comes to is thrown. */
 export async function* edit(form, headers, signal) {
-  const accepted = { Accept: "text/event-stream, application/json;q=0.9", ...headers };
+  const accepted = { Accept: "text/event-stream", ...headers };
   const answer = await ask("image-to-image", { method: "POST", body: form, headers: accepted, signal });
-  if (!answer.headers.get("Content-Type")?.startsWith("text/event-stream")) {
-    yield { event: "result", data: { easel: factsOf(answer.headers), ...(await answer.json()) } };
-    return;
-  }
   let ended = false;
   try {
     for await (const { event, data } of events(answer.body)) {
@@ -58,12 +54,6 @@ export async function* edit(form, headers, signal) {
     throw error instanceof Problem || error.name === "AbortError" ? error : unreachable();
   }
   if (!ended && !signal?.aborted) throw unreachable();
-}
-
-const FACTS = ["amount", "charge", "wait", "adjusted", "ignored", "price", "pixels"];
-
-function factsOf(headers) {
-  return Object.fromEntries(FACTS.map((name) => [name, headers.get(`X-Easel-${name}`)]).filter(([, value]) => value));
 }
 
 /**
