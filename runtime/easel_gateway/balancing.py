@@ -52,7 +52,7 @@ class Balancer:
             elif load.avoided or load.in_flight >= ROOM:
                 continue
             else:
-                rank = (sum(one not in load.loras for one in loras), load.in_flight, endpoint.name)
+                rank = (sum(one not in load.loras for one in loras) if loras else 0, load.in_flight, endpoint.name)
             if best is None or rank < best:
                 best, chosen = rank, endpoint
         return chosen

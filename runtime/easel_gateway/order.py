@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,7 +12,7 @@ from easel_gateway.answer import Answer, StoredImage
 from easel_gateway.keys import Caller
 from easel_gateway.ledger import Charge, Claim
 from easel_gateway.pricing import Quote
-from easel_http.ids import new_id
+from easel_http.ids import new_ordered_id
 
 REPLAYED: Final = "Idempotent-Replayed"
 """Header of an answer that was given before, named as payment services name it."""
@@ -28,7 +28,7 @@ class Order:
     state: str
     """The model's, at that moment."""
     claim: Claim | None = None
-    charge_id: str = field(default_factory=new_id)
+    charge_id: str = field(default_factory=new_ordered_id)
     accepted: float = field(default_factory=time.time)
     """Seconds since 1970."""
 
@@ -74,7 +74,3 @@ class Reply:
         """What `to_bytes` wrote, as a replay."""
         images, headers = json.loads(data)
         return cls(tuple(StoredImage(*image) for image in images), {**headers, REPLAYED: "true"})
-
-    def with_headers(self, headers: Mapping[str, str]) -> "Reply":
-        """The same with more headers."""
-        return replace(self, headers={**self.headers, **headers})

@@ -118,7 +118,7 @@ class Serving:
                 *(job.model_id, len(answer.images), job.width, job.height, plain(amount), quote.currency),
             )
         now = {STATE_HEADER: order.state, WAIT_HEADER: f"{waited:.3f}", **self.limits.headers(order.caller)}
-        return reply.with_headers(now)
+        return Reply(answer.images, {**reply.headers, **now}, files)
 
     async def files(self, images: Iterable[StoredImage]) -> tuple[bytes, ...]:
         """The files of stored images.

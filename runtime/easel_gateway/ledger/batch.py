@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
@@ -117,10 +117,8 @@ def _charge(
             outcomes[item] = None
             if request_id not in there:
                 new[request_id] = item
-    if new:
-        rows = json.dumps([_as_json(item) for item in new.values()])
-        if connection.execute(sql.charge, {"rows": rows}).rowcount != len(new):
-            raise SomeAreThere
+    if new and connection.execute(sql.charge, {"rows": _rows(new.values())}).rowcount != len(new):
+        raise SomeAreThere
     answers = [
         {"token_": item.claim.token, "answer_": item.answer, "seconds": terms.repeat_seconds}
         for item in items
@@ -129,6 +127,19 @@ def _charge(
     if answers:
         connection.execute(sql.answer, answers)
     return outcomes
+
+
+def write_new(connection: Connection, items: Sequence[Charging], sql: Statements) -> None:
+    """Write charges without claims by one statement: all, or none.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: one of them is there already.
+    """
+    connection.execute(sql.charge_new, {"rows": _rows(items)})
+
+
+def _rows(items: Iterable[Charging]) -> str:
+    return json.dumps([_as_json(item) for item in items])
 
 
 def _columns(item: Charging) -> tuple[object, ...]:

@@ -57,6 +57,22 @@ def writing_engine(url: URL) -> Engine:
     return _sqlite(url, connections=1, begin="BEGIN IMMEDIATE")
 
 
+def inline_engine(url: URL) -> Engine | None:
+    """One connection for the event loop, on which each statement is a transaction and nothing is waited for.
+
+    None: the database is not of the kind that can be written to without waiting.
+    """
+    if url.get_backend_name() == "postgresql":
+        return None
+    engine = _sqlite(url, connections=1, seconds=0)
+
+    @event.listens_for(engine, "connect")
+    def never_sync(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+
+    return engine
+
+
 def reading_engine(url: URL, connections: int) -> Engine:
     """As many connections, for reports and budgets; on PostgreSQL they cannot write."""
     if url.get_backend_name() == "postgresql":
@@ -95,11 +111,12 @@ def _postgresql(url: URL, *, connections: int, seconds: int, more: str = "") -> 
     )
 
 
-def _sqlite(url: URL, *, connections: int, begin: str) -> Engine:
+def _sqlite(url: URL, *, connections: int, begin: str = "", seconds: float = 5) -> Engine:
+    """`begin`: what transactions begin with, if they do; `seconds`: how long a lock is waited for."""
     Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         url,
-        connect_args={"timeout": 5, "check_same_thread": False},
+        connect_args={"timeout": seconds, "check_same_thread": False},
         pool_size=connections,
         max_overflow=0,
         pool_timeout=REPORT_SECONDS,
@@ -111,9 +128,12 @@ def _sqlite(url: URL, *, connections: int, begin: str) -> Engine:
         connection.execute("PRAGMA journal_mode=WAL")
         # A process that is killed loses nothing; a power cut may lose the last moments, but never damages the file.
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA temp_store=MEMORY")  # else each batch makes a file, to be able to take itself back
 
-    @event.listens_for(engine, "begin")
-    def begin_as_said(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+    if begin:
+
+        @event.listens_for(engine, "begin")
+        def begin_as_said(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
 
     return engine

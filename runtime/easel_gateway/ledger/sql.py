@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from easel_gateway.ledger import (
     reports,
 )
 from easel_gateway.ledger.batch import Charging, Claiming, Releasing, Terms, wrong_key
-from easel_gateway.ledger.database import name_of, parse, reading_engine, writing_engine
+from easel_gateway.ledger.database import inline_engine, name_of, parse, reading_engine, writing_engine
 from easel_gateway.ledger.migrating import migrate
 from easel_gateway.ledger.writer import Writer, WriterBounds, unavailable, words
 from easel_gateway.settings import Settings
@@ -66,11 +66,12 @@ async def open_ledger(url: str, bounds: Bounds | None = None) -> Ledger:
     bounds = bounds or Bounds()
     where = parse(url)
     try:
-        writing, reading = await asyncio.to_thread(_prepare, where)
+        writing, reading, inline = await asyncio.to_thread(_prepare, where)
     except (SQLAlchemyError, OSError) as error:
         raise LedgerError(f"the ledger in {name_of(where)} cannot be opened: {_without(where, words(error))}") from None
     terms = Terms(bounds.claim_seconds, bounds.repeat_seconds)
-    return SqlLedger(Writer(writing, WriterBounds(bounds.queue, bounds.retry_seconds, terms)), writing, reading)
+    writer = Writer(writing, WriterBounds(bounds.queue, bounds.retry_seconds, terms), inline)
+    return SqlLedger(writer, reading, [each for each in (writing, reading, inline) if each is not None])
 
 
 @asynccontextmanager
@@ -92,14 +93,14 @@ async def opened(settings: Settings, default: str) -> AsyncIterator[Ledger]:
         await ledger.close()
 
 
-def _prepare(url: URL) -> tuple[Engine, Engine]:
+def _prepare(url: URL) -> tuple[Engine, Engine, Engine | None]:
     writing = writing_engine(url)
     try:
         migrate(writing)
     except BaseException:
         writing.dispose()
         raise
-    return writing, reading_engine(url, _READERS)
+    return writing, reading_engine(url, _READERS), inline_engine(url)
 
 
 def _without(url: URL, text: str) -> str:
@@ -107,11 +108,12 @@ def _without(url: URL, text: str) -> str:
 
 
 class SqlLedger:
-    """A `Ledger`; one thread writes, two read."""
+    """A `Ledger`; two threads read."""
 
-    def __init__(self, writer: Writer, writing: Engine, reading: Engine) -> None:
+    def __init__(self, writer: Writer, reading: Engine, engines: Sequence[Engine]) -> None:
+        """`engines`: all that are to be closed in the end."""
         self._writer = writer
-        self._writing = writing
+        self._engines = engines
         self._reading = reading
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="ledger-reader")
         self._report = asyncio.Semaphore(1)
@@ -191,13 +193,14 @@ class SqlLedger:
     async def close(self) -> None:
         if not self._closed:
             self._closed = True
+            self._writer.stop()
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        self._writer.close()
+        self._writer.join()
         self._readers.shutdown()
-        self._writing.dispose()
-        self._reading.dispose()
+        for engine in self._engines:
+            engine.dispose()
 
 
 def _look_at_the_error(future: "asyncio.Future[None]") -> None:

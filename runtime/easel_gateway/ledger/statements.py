@@ -40,6 +40,8 @@ class Statements:
 
     charge: Insert
     """`rows`: a JSON array of arrays, in the order of the table's columns. What is there already stays as it is."""
+    charge_new: Insert
+    """The same, where none may be there already."""
     charged: Select[Any]
     """`ids`: the rows of these requests."""
     claim: Insert
@@ -70,11 +72,10 @@ def statements_for(dialect: str) -> Statements:
         expires=until,
     )
     old = select(claims.c.token).where(claims.c.expires < now - _GRACE_SECONDS).limit(SWEPT_AT_ONCE)
+    charge = insert(charges).from_select([one.name for one in charges.columns], _rows(on_postgresql=on_postgresql))
     return Statements(
-        charge=insert(charges)
-        .from_select([one.name for one in charges.columns], _rows(on_postgresql=on_postgresql))
-        .on_conflict_do_nothing()
-        .execution_options(preserve_rowcount=True),
+        charge=charge.on_conflict_do_nothing().execution_options(preserve_rowcount=True),
+        charge_new=charge,
         charged=select(charges).where(charges.c.request_id.in_(bindparam("ids", expanding=True))),
         claim=claim.on_conflict_do_update(
             index_elements=[claims.c.caller, claims.c.key],

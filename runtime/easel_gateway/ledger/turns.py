@@ -34,9 +34,14 @@ class Turns:
         clock_of = getattr(time, "pthread_getcpuclockid", None)  # not on every system
         self._clock: int | None = None if clock_of is None else clock_of(thread.ident)
 
-    def began(self) -> None:
-        """One more item waits."""
-        self._open += 1
+    @property
+    def waiting(self) -> int:
+        """Items that the thread has not told of yet."""
+        return self._open
+
+    def began(self, count: int) -> None:
+        """So many more items wait."""
+        self._open += count
         if not self._watching:
             self._watch()
 

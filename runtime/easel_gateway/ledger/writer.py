@@ -1,4 +1,7 @@
-"""The one thread that writes: what waits is written in one transaction, and told in one call to the event loop."""
+"""What writes: a thread, in one transaction for all that waits, told in one call to the event loop.
+
+Where the database is SQLite the event loop writes most charges itself (`.inline`), while the thread has nothing to do.
+"""
 
 import asyncio
 import contextlib
@@ -16,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from easel_gateway.ledger import Claim
 from easel_gateway.ledger.batch import Charging, Claiming, Item, Outcome, Releasing, SomeAreThere, Terms, write
+from easel_gateway.ledger.inline import Inline
 from easel_gateway.ledger.statements import statements_for
 from easel_gateway.ledger.turns import Turns
 from easel_http.errors import Unavailable
@@ -50,7 +54,8 @@ def unavailable() -> Unavailable:
 class Writer:
     """Takes items from the event loop in which it was made; its thread begins at once."""
 
-    def __init__(self, engine: Engine, bounds: WriterBounds) -> None:
+    def __init__(self, engine: Engine, bounds: WriterBounds, inline: Engine | None = None) -> None:
+        """`inline`: the connection of the event loop, if it is to write."""
         self._engine = engine
         self._bounds = bounds
         self._sql = statements_for(engine.dialect.name)
@@ -67,6 +72,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
         self._turns = Turns(self._loop, self._thread)
+        self._inline = None if inline is None else Inline(inline, self._sql, self._hand_over)
 
     @property
     def deadline(self) -> float:
@@ -81,20 +87,32 @@ class Writer:
         """
         if self._stopping.is_set():
             raise Unavailable("the ledger is closed", retry_after=_RETRY_AFTER)
-        if len(self._waiting) >= self._bounds.queue:
+        if len(self._waiting) + len(self._inline or ()) >= self._bounds.queue:
             raise Unavailable("too many requests wait for the ledger", retry_after=_RETRY_AFTER)
-        with self._wake:
-            self._waiting.append(item)
-            if self._idle:
-                self._wake.notify()
-        self._turns.began()
+        inline = None if self._turns.waiting else self._inline
+        if inline is not None and isinstance(item, Charging) and item.claim is None:
+            inline.put(item)
+        else:
+            self._hand_over([item])
 
-    def close(self) -> None:
-        """Write what waits and end; blocks."""
+    def stop(self) -> None:
+        """Take nothing more, and have the thread end when it has written what waits."""
+        if self._inline is not None:
+            self._inline.flush()
         self._stopping.set()
         with self._wake:
             self._wake.notify()
+
+    def join(self) -> None:
+        """Wait for the end; blocks."""
         self._thread.join(_JOIN_SECONDS)
+
+    def _hand_over(self, items: Sequence[Item]) -> None:
+        with self._wake:
+            self._waiting += items
+            if self._idle:
+                self._wake.notify()
+        self._turns.began(len(items))
 
     def _run(self) -> None:
         while (batch := self._next()) or not self._stopping.is_set():

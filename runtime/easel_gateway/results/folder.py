@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import math
 import os
 import re
 import tempfile
@@ -14,6 +13,7 @@ from typing import Final
 
 from starlette.responses import FileResponse, Response
 
+from easel_gateway.quickness import Quickness
 from easel_gateway.results import SAFE_ID, file_headers
 from easel_http.ids import new_id
 
@@ -24,10 +24,6 @@ _QUICK_BYTES: Final = 1 << 17
 """Largest file that is written without another thread, which takes longer than the system does to remember it..."""
 _QUICK_SECONDS: Final = 0.002
 """... unless the folder usually takes longer than this: on another machine, say."""
-_SLOW_SECONDS: Final = 60.0
-"""After which such a folder is tried anew."""
-_NEWEST: Final = 0.2
-"""Weight of the newest time in the usual one."""
 
 
 class FolderStore:
@@ -45,9 +41,8 @@ class FolderStore:
         self._spare_bytes = spare_bytes
         self._bytes = 0
         """In the folder, as far as this process knows; counted anew by each sweep."""
-        self._usual = 0.0
-        """Seconds that a small file takes."""
-        self._slow_until = -math.inf
+        self._quickness = Quickness(_QUICK_SECONDS)
+        """Of small files."""
 
     def prepare(self) -> None:
         """Make the folder if it is not there.
@@ -119,15 +114,12 @@ class FolderStore:
         return await asyncio.to_thread(self._sweep, time.time() - self._seconds)
 
     async def _write_quickly(self, name: str, data: bytes) -> None:
-        began = time.monotonic()
-        if len(data) > _QUICK_BYTES or began < self._slow_until:
+        if len(data) > _QUICK_BYTES or not self._quickness.holds:
             await asyncio.to_thread(self._write, name, data)
             return
+        began = time.monotonic()
         self._write(name, data)
-        now = time.monotonic()
-        self._usual += _NEWEST * (now - began - self._usual)
-        if self._usual > _QUICK_SECONDS:
-            self._usual, self._slow_until = 0.0, now + _SLOW_SECONDS
+        self._quickness.took(time.monotonic() - began)
 
     def _write(self, name: str, data: bytes) -> None:
         file = self._open(name)

@@ -1,4 +1,5 @@
 import asyncio
+import shutil
 import sqlite3
 from datetime import timedelta
 from decimal import Decimal
@@ -164,3 +165,14 @@ async def test_the_ledger_of_a_moment_ago_is_there_when_it_is_opened_again(url: 
         await ledger.charge(charge("one"))
     async with ledger_at(url) as ledger:
         assert await ledger.spent("ada", "USD", NOON - timedelta(days=1)) == charge("one").amount
+
+
+async def test_what_was_charged_moves_from_the_log_into_the_file(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    async with ledger_at(url) as ledger:
+        for number in range(1000):  # one by one: the most pages for each
+            await ledger.charge(charge(f"{number}"))
+        shutil.copy(tmp_path / "ledger.db", tmp_path / "copy.db")
+        assert (tmp_path / "ledger.db-wal").stat().st_size < 32 << 20
+    assert 500 < len(rows(f"sqlite:///{tmp_path}/copy.db")) <= 1000
+    assert len(rows(url)) == 1000

@@ -146,7 +146,7 @@ async def test_a_commit_whose_answer_was_lost_is_found_and_not_repeated(mortal: 
     async with ledger_at(mortal.url) as ledger:
         claim = await ledger.claim("ada", "key", "print")
         assert isinstance(claim, Claim)
-        dialect = ledger._writing.dialect  # type: ignore[attr-defined]
+        dialect = ledger._engines[0].dialect  # type: ignore[attr-defined]
         commit = dialect.do_commit
         lost: list[object] = []
 
