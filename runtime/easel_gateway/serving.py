@@ -54,7 +54,7 @@ class Serving:
         """What `order` becomes, while `tell` is told of it.
 
         Raises:
-            ApiError: those of `WaitingRoom.endpoint`, `attempt` and `finish`.
+            ApiError: those of `WaitingRoom.wait`, `attempt` and `finish`.
         """
         job = order.job
         for tries_left in reversed(range(_TRIES)):

@@ -6,8 +6,7 @@ here, where they can go to whichever replica is free or new. Bounded by count, b
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Final
@@ -60,23 +59,6 @@ class WaitingRoom:
         self._lines: dict[str, _Line] = {}
         self._closed = False
         directory.on_change(self._look_again)
-
-    @asynccontextmanager
-    async def endpoint(self, model_id: str, size: int, loras: Collection[str] = NO_LORAS) -> AsyncIterator[Endpoint]:
-        """An endpoint of `model_id` for one request of `size` bytes, as long as the context lasts.
-
-        Raises:
-            Busy: too many requests wait already.
-            NotFound: the model does not exist (any more).
-            Unavailable: it cannot start, or did not start in time.
-        """
-        endpoint = self.at_once(model_id, loras)
-        if endpoint is None:
-            endpoint = await self.wait(model_id, size, loras)
-        try:
-            yield endpoint
-        finally:
-            self.release(model_id, endpoint)
 
     def at_once(self, model_id: str, loras: Collection[str] = NO_LORAS) -> Endpoint | None:
         """An endpoint that has room now, if nobody waits for one; whoever gets it has to `release` it."""
@@ -144,10 +126,12 @@ class WaitingRoom:
         self._grant(model_id, line)
 
     async def wait(self, model_id: str, size: int, loras: Collection[str] = NO_LORAS, turn: object = None) -> Endpoint:
-        """An endpoint, as soon as it is this request's `turn`; whoever gets it has to `release` it.
+        """An endpoint for a request of `size` bytes, once it is its `turn`; whoever gets it has to `release` it.
 
         Raises:
-            Busy, NotFound, Unavailable: as `endpoint`.
+            Busy: too many requests wait already.
+            NotFound: the model does not exist (any more).
+            Unavailable: it cannot start, or did not start in time.
         """
         line = self._line(model_id)
         waiter = _Waiter(size, loras, turn)

@@ -1,9 +1,7 @@
 """`POST /quote`: what a request would cost, as a quote that binds for a while."""
 
-import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any, Final, Self
 
@@ -21,6 +19,8 @@ from easel_http.errors import BadRequest, BodyTooLarge, InvalidForm, NotFound, T
 from easel_http.fields import MAX_IMAGES, form_schema
 from easel_http.form import FormLimits, read_form
 from easel_http.openapi import errors
+from easel_http.plain_body import read_body
+from easel_http.spool import Spool
 
 router = APIRouter(tags=["models"])
 
@@ -195,17 +195,10 @@ def _problems(error: ValidationError) -> InvalidForm:
 
 async def _body(request: Request) -> bytes:
     settings: Settings = request.app.state.settings
+    limits = FormLimits(body_bytes=_JSON_BYTES, seconds=settings.upload_seconds)
+    body = Spool(memory_bytes=_JSON_BYTES)
     try:
-        async with asyncio.timeout(settings.upload_seconds):
-            return await _bounded(request.stream())
-    except TimeoutError:
-        raise TimedOut(f"the body did not arrive within {settings.upload_seconds:g} seconds") from None
-
-
-async def _bounded(stream: AsyncIterator[bytes]) -> bytes:
-    body = bytearray()
-    async for chunk in stream:
-        body += chunk
-        if len(body) > _JSON_BYTES:
-            raise BodyTooLarge(f"the body is larger than the {_JSON_BYTES} bytes that are taken as JSON")
-    return bytes(body)
+        await read_body(request.headers, request.stream(), body, limits)
+        return body.whole()
+    finally:
+        body.close()

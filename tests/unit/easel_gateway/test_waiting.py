@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from easel_crds.demand import Demand
 from easel_gateway import balancing
-from easel_gateway.balancing import ROOM
+from easel_gateway.balancing import NO_LORAS, ROOM
 from easel_gateway.directory import Endpoint, Entry
 from easel_gateway.settings import Settings
 from easel_gateway.waiting import WaitingRoom
@@ -28,6 +29,20 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
+@asynccontextmanager
+async def place(
+    room: WaitingRoom, model_id: str, size: int = 1, loras: Collection[str] = NO_LORAS
+) -> AsyncIterator[Endpoint]:
+    """An endpoint for one request, as `Serving` takes it and gives it back."""
+    endpoint = room.at_once(model_id, loras)
+    if endpoint is None:
+        endpoint = await room.wait(model_id, size, loras)
+    try:
+        yield endpoint
+    finally:
+        room.release(model_id, endpoint)
+
+
 class Caller:
     """One request: waits for an endpoint, keeps it until `leave`."""
 
@@ -37,7 +52,7 @@ class Caller:
         self.task = asyncio.create_task(self._call(room, model_id, size))
 
     async def _call(self, room: WaitingRoom, model_id: str, size: int) -> None:
-        async with room.endpoint(model_id, size) as self.endpoint:
+        async with place(room, model_id, size) as self.endpoint:
             await self._may_leave.wait()
 
     @property
@@ -177,7 +192,7 @@ async def test_a_room_that_closes_refuses_who_waits_and_who_comes(house_of: Hous
 async def test_a_model_pinned_to_no_replicas_is_refused_at_once(house_of: HouseOf) -> None:
     house = house_of(MemoryDirectory(entry(replicas=0)))
     with pytest.raises(Unavailable, match=r"pinned to no replicas") as caught:
-        async with asyncio.timeout(5), house.room.endpoint("easel/demo", 1):
+        async with asyncio.timeout(5), place(house.room, MODEL_ID):
             pass
     assert "Retry-After" not in caught.value.headers
 
@@ -371,13 +386,13 @@ async def test_one_cold_model_cannot_use_up_the_room(house_of: HouseOf) -> None:
 
 async def test_who_has_the_loras_comes_first_as_long_as_it_has_room(house_of: HouseOf) -> None:
     house = house_of(MemoryDirectory(entry(A, B)))
-    async with house.room.endpoint(MODEL_ID, 1, {"a/style": 1.0}) as first:
+    async with place(house.room, MODEL_ID, 1, {"a/style": 1.0}) as first:
         pass
     busy = await house.call()
     assert busy.at == first.name
-    async with house.room.endpoint(MODEL_ID, 1, {"a/style": 0.5}) as second:
+    async with place(house.room, MODEL_ID, 1, {"a/style": 0.5}) as second:
         assert second == first, "the other is idle, but would have to load it"
-        async with house.room.endpoint(MODEL_ID, 1, {"a/style": 0.5}) as third:
+        async with place(house.room, MODEL_ID, 1, {"a/style": 0.5}) as third:
             assert third != first, "it has no room"
 
 
