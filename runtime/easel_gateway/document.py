@@ -18,6 +18,7 @@ from easel_gateway.pricing import (
 from easel_gateway.quotes import QUOTE_HEADER
 from easel_gateway.routes.catalogue import described
 from easel_http.errors import PaymentRequired
+from easel_http.image_headers import ADJUSTED, IGNORED
 from easel_http.max_price import SCHEMA
 from easel_http.openapi import header
 
@@ -51,8 +52,8 @@ _CHARGED_HEADERS: Final[Json] = {
         "required": True,
         **header("The ImageModel whose price applied.", examples=["default/sdxl-turbo@3"]),
     },
-    "X-Easel-Adjusted": header("Values that were moved into the model's bounds."),
-    "X-Easel-Ignored": header("Fields that the model had no use for."),
+    ADJUSTED: header("Values that were moved into the model's bounds."),
+    IGNORED: header("Fields that the model had no use for."),
 }
 _PARAMETERS: Final[tuple[Json, ...]] = (
     {

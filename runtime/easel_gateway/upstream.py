@@ -20,10 +20,9 @@ from easel_gateway.outgoing import InOnePiece, Outgoing
 from easel_gateway.results import ResultStore
 from easel_http.errors import ApiError, TimedOut, Unavailable, UpstreamFailed
 from easel_http.event_stream import EVENT, PROGRESS
+from easel_http.image_headers import ADJUSTED, IGNORED, NSFW, SEED, WORKED
 
-IGNORED_HEADER: Final = "X-Easel-Ignored"
-RELAYED_HEADERS: Final = ("X-Easel-Adjusted", IGNORED_HEADER)
-WORK_SECONDS: Final = "X-Easel-Gpu-Seconds"
+_RELAYED: Final = (ADJUSTED, IGNORED)
 _ACCEPT: Final = "image/png, multipart/mixed;q=0.9"
 """One image as it is, several in parts: the first is half the work for both sides."""
 _ACCEPT_EVENTS: Final = f"{PROGRESS}, image/png;q=0.9, multipart/mixed;q=0.8"
@@ -198,8 +197,8 @@ async def _store(
         if images:
             await asyncio.shield(results.drop([image.path for image in images]))
         raise
-    relayed = {name: response.headers[name] for name in RELAYED_HEADERS if name in response.headers}
-    seconds = response.headers.get(WORK_SECONDS) or facts.get(WORK_SECONDS, "0")  # facts: the last image's
+    relayed = {name: response.headers[name] for name in _RELAYED if name in response.headers}
+    seconds = response.headers.get(WORKED) or facts.get(WORKED, "0")  # facts: the last image's
     return Answer(tuple(images), relayed, float(seconds))
 
 
@@ -228,7 +227,7 @@ def _check_number(came: int, wanted: int) -> None:
 async def _put(
     headers: Mapping[str, str], data: AsyncIterator[bytes], results: ResultStore, request_id: str
 ) -> StoredImage:
-    seed, nsfw = int(headers["X-Easel-Seed"]), headers["X-Easel-Nsfw"] == "true"
+    seed, nsfw = int(headers[SEED]), headers[NSFW] == "true"
     small = 0 < int(headers.get("Content-Length", 0)) <= _IN_MEMORY
     try:
         path = await results.put(request_id, b"".join([piece async for piece in data]) if small else data)

@@ -20,15 +20,13 @@ from starlette.types import Receive, Scope, Send
 
 from easel_http.accept import preferred
 from easel_http.event_stream import EVENTS, PROGRESS
+from easel_http.image_headers import NSFW, SEED
 from easel_runtime.encoding import ENCODERS
 from easel_runtime.finishing import Output
 
 _log = logging.getLogger(__name__)
 JSON: Final = "application/json"
 MULTIPART: Final = "multipart/mixed"
-SEED: Final = "X-Easel-Seed"
-NSFW: Final = "X-Easel-Nsfw"
-WORKED: Final = "X-Easel-Gpu-Seconds"
 
 _SIDES: Final[Mapping[str, int]] = MappingProxyType({"image/webp": 16383, "image/jpeg": 65500})
 """Longest side in pixels that a format can have."""

@@ -33,10 +33,10 @@ from easel_http.event_stream import (
     event,
     failure,
 )
+from easel_http.image_headers import WORKED
 from easel_http.logs import noted
 from easel_runtime.answers import (
     JSON,
-    WORKED,
     contract_json,
     last_boundary,
     part_head,

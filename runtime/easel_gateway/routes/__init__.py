@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from easel_gateway.routes.refusals import refusal
-from easel_gateway.upstream import IGNORED_HEADER
 from easel_http.errors import ApiError
+from easel_http.image_headers import IGNORED
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -73,5 +73,5 @@ class Straight:
 
 def with_ignored(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """`headers` that also say of `names` that they were ignored."""
-    said = ", ".join(filter(None, [headers.get(IGNORED_HEADER), *names]))
-    return {**headers, IGNORED_HEADER: said} if said else dict(headers)
+    said = ", ".join(filter(None, [headers.get(IGNORED), *names]))
+    return {**headers, IGNORED: said} if said else dict(headers)

@@ -17,6 +17,7 @@ from easel_gateway.routes import StreamRoute, with_ignored
 from easel_gateway.routes.huggingface_json import parsed
 from easel_gateway.settings import json_bytes
 from easel_http.errors import ApiError, BodyTooLarge, InvalidForm
+from easel_http.image_headers import NSFW, SEED
 from easel_http.parts import FormLimits
 from easel_http.plain_body import read_body
 from easel_http.spool import Spool, not_kept
@@ -67,7 +68,7 @@ async def _answer(request: Request, model_id: str) -> Response:
     except ApiError as error:
         return JSONResponse({"error": _words(error), **error.body()}, error.status, error.headers)
     (image,), (file,) = reply.images, reply.files
-    facts = {"X-Easel-Seed": str(image.seed), "X-Easel-Nsfw": str(image.nsfw).lower()}
+    facts = {SEED: str(image.seed), NSFW: str(image.nsfw).lower()}
     return Response(file, media_type="image/png", headers={**with_ignored(reply.headers, body.ignored), **facts})
 
 

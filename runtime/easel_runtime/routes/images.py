@@ -23,9 +23,10 @@ from easel_http.errors import (
 from easel_http.event_stream import EVENTS, PROGRESS, event_schema
 from easel_http.fields import MAX_SEED, ImageToImageFields, form_schema
 from easel_http.form import Form, FormLimits, read_form
+from easel_http.image_headers import ADJUSTED, IGNORED, NSFW, SEED, WORKED
 from easel_http.logs import noted
 from easel_http.openapi import ImageResponse, errors, header
-from easel_runtime.answers import JSON, MULTIPART, NSFW, SEED, WORKED, answer, form_of
+from easel_runtime.answers import JSON, MULTIPART, answer, form_of
 from easel_runtime.encoding import ENCODERS, encode_png
 from easel_runtime.engine import Generation, Loaded
 from easel_runtime.events import FORMS, EventStream
@@ -35,8 +36,6 @@ from easel_runtime.images import decode
 from easel_runtime.settings import Settings
 from easel_runtime.worker import Worker
 
-ADJUSTED: Final = "X-Easel-Adjusted"
-IGNORED: Final = "X-Easel-Ignored"
 _FORMS: Final[dict[str, Any]] = {
     JSON: {},  # FastAPI puts the model's schema there
     MULTIPART: {"schema": {"type": "string", "format": "binary", "description": "One part per image."}},
