@@ -51,6 +51,22 @@ def test_events_are_read_however_they_are_cut(page: Page, size: int) -> None:
     assert call(page, "events", body, STREAM, size) == EVENTS
 
 
+def test_the_same_order_has_the_key_under_which_its_answer_was_lost(page: Page) -> None:
+    body = """
+      const picture = new Blob();
+      const order = { picture, size: null, fields: [["prompt", "a"]] };
+      const lost = { order, key: "lost" };
+      const others = [
+        { ...order, picture: new Blob() }, { ...order, size: { width: 8 } }, { ...order, fields: [["prompt", "b"]] }
+      ];
+      return [it.keyFor({ ...order }, lost), ...others.map((other) => it.keyFor(other, lost)), it.keyFor(order, null)];
+    """
+    same, *others = call(page, "once", body)
+    assert same == "lost"
+    assert len({same, *others}) == 5
+    assert all(len(key) == 32 for key in others)
+
+
 @pytest.mark.parametrize(
     ("amount", "said"),
     [

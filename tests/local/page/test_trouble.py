@@ -11,6 +11,19 @@ from support.easel_up import EaselUp, easel_up, write_model
 from support.pictures import png
 
 WORDS = "make it night"
+_LOSE_THE_NEXT_ANSWER = """() => {
+  const whole = window.fetch;
+  window.fetch = async (...asked) => {
+    const answer = await whole(...asked);
+    if (answer.headers.get("Content-Type").startsWith("text/event-stream")) {
+      window.fetch = whole;
+      await answer.text();
+      throw new TypeError("Failed to fetch");
+    }
+    return answer;
+  };
+}"""
+"""The connection breaks after all was done and charged, and before the page has heard of it."""
 
 
 def test_a_file_that_is_no_picture(served: EaselUp, chromium: Browser) -> None:
@@ -128,6 +141,27 @@ def test_no_network_at_all(served: EaselUp, chromium: Browser) -> None:
         seen.press()
         assert seen.result()[:2] == (64, 48)
         seen.complaints[:] = [said for said in seen.complaints if "ERR_INTERNET_DISCONNECTED" not in said]
+
+
+def test_who_asks_again_because_the_answer_was_lost_gets_it_and_pays_once(served: EaselUp, chromium: Browser) -> None:
+    def charged() -> int:
+        return sum(row["requests"] for row in httpx2.get(f"{served.url}/usage").json()["data"])
+
+    with visit(chromium, served.url) as seen:
+        seen.drop(png())
+        seen.say(WORDS)
+        seen.exact_price()
+        before = charged()
+        seen.page.evaluate(_LOSE_THE_NEXT_ANSWER)
+        seen.press()
+        assert "cannot be reached" in seen.notice()
+        assert charged() == before + 1
+        seen.press()
+        assert seen.result()[:2] == (64, 48)
+        assert charged() == before + 1
+        seen.press()
+        assert seen.result()[:2] == (64, 48)
+        assert charged() == before + 2, "what was answered is asked for anew"
 
 
 def test_work_can_be_stopped(served: EaselUp, chromium: Browser) -> None:

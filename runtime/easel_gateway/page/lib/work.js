@@ -1,6 +1,7 @@
 // One edit from the press of the button to its pictures, as a state that the page shows.
 import { useCallback, useRef, useState } from "./html.js";
 import * as api from "./api.js";
+import { keyFor } from "./once.js";
 import { resized } from "./pictures.js";
 import { Problem } from "./problems.js";
 
@@ -36,22 +37,26 @@ export function useWork() {
   const [job, setJob] = useState(null);
   const [outcome, setOutcome] = useState({ result: null, problem: null });
   const leaving = useRef(null);
+  const lost = useRef(null); // the order whose answer did not come, and its key
 
   const run = useCallback(async (order) => {
     leaving.current?.abort();
     const own = (leaving.current = new AbortController());
     const begun = Date.now();
+    const key = keyFor(order, lost.current);
+    lost.current = null;
     setOutcome({ result: null, problem: null });
     setJob({ ...SENDING, begun });
     try {
       const tell = (event, data) => setJob((state) => state && after(state, event, data, Date.now()));
-      const result = { ...(await made(order, own.signal, tell)), seconds: (Date.now() - begun) / 1000 };
+      const result = { ...(await made(order, key, own.signal, tell)), seconds: (Date.now() - begun) / 1000 };
       setOutcome({ result, problem: null });
       return result;
     } catch (error) {
       if (own.signal.aborted) return null;
       const problem =
         error instanceof Problem ? error : new Problem({ title: "Something went wrong", said: String(error) });
+      if (!problem.status) lost.current = { order, key };
       setOutcome({ result: null, problem });
       return problem.status === 401 ? problem : null;
     } finally {
@@ -68,12 +73,13 @@ export function useWork() {
   return { job, ...outcome, run, stop, show, fail };
 }
 
-async function made(order, signal, tell) {
+async function made(order, key, signal, tell) {
   const before = await resized(order.picture, order.size);
   const form = new FormData();
   for (const [name, value] of order.fields) form.append(name, value);
   form.append("image", before, order.picture.name); // last, so that all else is known while it arrives
-  for await (const { event, data } of api.edit(form, order.headers, signal)) {
+  const headers = { ...order.headers, "Idempotency-Key": key };
+  for await (const { event, data } of api.edit(form, headers, signal)) {
     if (event !== "result") {
       tell(event, data);
       continue;
