@@ -27,8 +27,4 @@ class Quickness:
         """It was done, and took so long."""
         self._usual += _NEWEST * (seconds - self._usual)
         if self._usual > self._most:
-            self.ended()
-
-    def ended(self) -> None:
-        """Leave it to threads for a while."""
-        self._usual, self._slow_until = 0.0, time.monotonic() + _SLOW_SECONDS
+            self._usual, self._slow_until = 0.0, time.monotonic() + _SLOW_SECONDS

@@ -21,6 +21,8 @@ _SHARE: Final = 0.1
 """Of the event loop's time, what this takes as long as that delays nobody by more than..."""
 _PACE_SECONDS: Final = 0.005
 """... this. A charge that comes alone is written at once; of 3,000 a second, one transaction serves several."""
+_MOST_AT_ONCE: Final = 200
+"""Charges in one transaction: some milliseconds."""
 _FRAMES: Final = 4000
 """Pages in SQLite's write-ahead log after which the thread is to write, who has time to wait for the disk."""
 _FRAMES_EACH_TIME: Final = 5
@@ -48,13 +50,24 @@ class Inline:
         """Have `item` written, with others that come within milliseconds."""
         self._waiting.append(item)
         if len(self._waiting) == 1:
-            self._loop.call_later(max(0.0, self._next_time - time.monotonic()), self.flush)
+            self._call_later()
 
-    def flush(self) -> None:
-        """Write what waits."""
-        batch, self._waiting = self._waiting, []
-        if not batch:
-            return
+    def taken(self) -> list[Charging]:
+        """What waits, which is no longer for this to write."""
+        taken, self._waiting = self._waiting, []
+        return taken
+
+    def _call_later(self) -> None:
+        self._loop.call_later(max(0.0, self._next_time - time.monotonic()), self._flush)
+
+    def _flush(self) -> None:
+        batch, self._waiting = self._waiting[:_MOST_AT_ONCE], self._waiting[_MOST_AT_ONCE:]
+        if batch:
+            self._write(batch)
+        if self._waiting:
+            self._call_later()
+
+    def _write(self, batch: list[Charging]) -> None:
         if self._frames >= _FRAMES or not self._quickness.holds:
             self._frames = 0
             self._hand_over(batch)
@@ -66,8 +79,7 @@ class Inline:
         except IntegrityError:  # one of them is there already, and none was written
             self._hand_over(batch)
             return
-        except Exception:  # whatever it is, the thread will meet it again, and has the time to deal with it
-            self._quickness.ended()
+        except Exception:  # locked, or worse: the thread will meet it again, and has the time to deal with it
             for item in batch:
                 item.tried = True
             self._hand_over(batch)

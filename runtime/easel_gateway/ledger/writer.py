@@ -97,8 +97,8 @@ class Writer:
 
     def stop(self) -> None:
         """Take nothing more, and have the thread end when it has written what waits."""
-        if self._inline is not None:
-            self._inline.flush()
+        if self._inline is not None and (left := self._inline.taken()):
+            self._hand_over(left)
         self._stopping.set()
         with self._wake:
             self._wake.notify()
