@@ -53,7 +53,7 @@ def name_of(url: URL) -> str:
 def writing_engine(url: URL) -> Engine:
     """One connection, for the one thread that writes."""
     if url.get_backend_name() == "postgresql":
-        return _postgresql(url, connections=1, seconds=_WRITE_SECONDS)
+        return _postgresql(url, connections=1, seconds=_WRITE_SECONDS, reading=False)
     return _sqlite(url, connections=1, begin="BEGIN IMMEDIATE")
 
 
@@ -76,9 +76,7 @@ def inline_engine(url: URL) -> Engine | None:
 def reading_engine(url: URL, connections: int) -> Engine:
     """As many connections, for reports and budgets; on PostgreSQL they cannot write."""
     if url.get_backend_name() == "postgresql":
-        return _postgresql(
-            url, connections=connections, seconds=REPORT_SECONDS, more=" -c default_transaction_read_only=on"
-        )
+        return _postgresql(url, connections=connections, seconds=REPORT_SECONDS, reading=True)
     engine = _sqlite(url, connections=connections, begin="BEGIN")
 
     @event.listens_for(engine, "connect")
@@ -93,8 +91,14 @@ def reading_engine(url: URL, connections: int) -> Engine:
     return engine
 
 
-def _postgresql(url: URL, *, connections: int, seconds: int, more: str = "") -> Engine:
-    options = f"-c statement_timeout={seconds}s -c lock_timeout={seconds}s{more}"
+def _postgresql(url: URL, *, connections: int, seconds: int, reading: bool) -> Engine:
+    """`reading`: it cannot write, and asks whether a connection still is one before it is used.
+
+    Who writes tries again anyway, and the question would be a way to the database and back for each transaction.
+    """
+    options = f"-c statement_timeout={seconds}s -c lock_timeout={seconds}s"
+    if reading:
+        options += " -c default_transaction_read_only=on"
     arguments: dict[str, Any] = {
         "application_name": "easel-gateway",
         "connect_timeout": _CONNECT_SECONDS,
@@ -107,7 +111,7 @@ def _postgresql(url: URL, *, connections: int, seconds: int, more: str = "") -> 
         "options": options,
     }
     return create_engine(
-        url, connect_args=arguments, pool_size=connections, max_overflow=0, pool_pre_ping=True, pool_timeout=seconds
+        url, connect_args=arguments, pool_size=connections, max_overflow=0, pool_pre_ping=reading, pool_timeout=seconds
     )
 
 
