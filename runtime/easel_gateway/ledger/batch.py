@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import IntegrityError
 
 from easel_crds.money import plain
 from easel_gateway.ledger import Charge, Claim, Repeat
@@ -71,20 +72,49 @@ class SomeAreThere(Exception):
 
 
 def write(
-    connection: Connection, items: Sequence[Item], sql: Statements, terms: Terms, *, careful: bool
+    engine: Engine, items: Sequence[Item], sql: Statements, terms: Terms, *, careful: bool
 ) -> dict[Item, Outcome]:
-    """Write `items`; the outcomes hold when the transaction is committed.
+    """Write `items`, all or none of them; what became of each.
+
+    Charges without claims go by one statement. PostgreSQL needs no transaction around it, which would be three more
+    ways to the database and back.
 
     Args:
-        connection: in a transaction.
+        engine: of the database, whose transactions begin as they should.
         items: any number of each kind.
-        sql: for the database of `connection`.
+        sql: for that database.
         terms: how long claims last.
         careful: look first for charges that are there: costs one more question.
 
     Raises:
-        SomeAreThere: not `careful`, and it has to be, or another writer came between; roll back and begin again.
+        SomeAreThere: not `careful`, and it has to be, or another writer came between; begin again.
     """
+    plain = [item for item in items if isinstance(item, Charging) and item.claim is None]
+    if careful or len(plain) < len(items):
+        with engine.begin() as connection:
+            return _write(connection, items, sql, terms, careful=careful)
+    if engine.dialect.name == "postgresql":
+        engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        with engine.begin() as connection:
+            write_new(connection, plain, sql)
+    except IntegrityError as error:
+        raise SomeAreThere from error
+    return dict.fromkeys(items)
+
+
+def write_new(connection: Connection, items: Iterable[Charging], sql: Statements) -> None:
+    """Write charges without claims by one statement: all, or none.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: one of them is there already.
+    """
+    connection.execute(sql.charge_new, {"rows": _rows(items)})
+
+
+def _write(
+    connection: Connection, items: Sequence[Item], sql: Statements, terms: Terms, *, careful: bool
+) -> dict[Item, Outcome]:
     outcomes: dict[Item, Outcome] = {}
     if releasing := [item for item in items if isinstance(item, Releasing)]:
         connection.execute(sql.release, {"tokens": [item.claim.token for item in releasing]})
@@ -127,15 +157,6 @@ def _charge(
     if answers:
         connection.execute(sql.answer, answers)
     return outcomes
-
-
-def write_new(connection: Connection, items: Sequence[Charging], sql: Statements) -> None:
-    """Write charges without claims by one statement: all, or none.
-
-    Raises:
-        sqlalchemy.exc.IntegrityError: one of them is there already.
-    """
-    connection.execute(sql.charge_new, {"rows": _rows(items)})
 
 
 def _rows(items: Iterable[Charging]) -> str:

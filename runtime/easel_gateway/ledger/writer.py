@@ -14,21 +14,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from easel_gateway.ledger import Claim
-from easel_gateway.ledger.batch import (
-    Charging,
-    Claiming,
-    Item,
-    Outcome,
-    Releasing,
-    SomeAreThere,
-    Terms,
-    write,
-    write_new,
-)
+from easel_gateway.ledger.batch import Charging, Claiming, Item, Outcome, Releasing, SomeAreThere, Terms, write
 from easel_gateway.ledger.inline import Inline
 from easel_gateway.ledger.statements import statements_for
 from easel_gateway.ledger.turns import Turns
@@ -67,7 +57,6 @@ class Writer:
     def __init__(self, engine: Engine, bounds: WriterBounds, inline: Engine | None = None) -> None:
         """`inline`: the connection of the event loop, if it is to write."""
         self._engine = engine
-        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._bounds = bounds
         self._sql = statements_for(engine.dialect.name)
         self._loop = asyncio.get_running_loop()
@@ -126,7 +115,11 @@ class Writer:
         self._turns.began(len(items))
 
     def _run(self) -> None:
-        while (batch := self._next()) or not self._stopping.is_set():
+        while True:
+            last = self._stopping.is_set()  # nothing comes after that
+            batch = self._next()
+            if last and not batch:
+                return
             began, used = time.monotonic(), time.thread_time()
             self._commit(batch)
             self._look_after_claims()
@@ -148,7 +141,7 @@ class Writer:
         careful = False
         while batch:
             try:
-                outcomes = self._write(batch, careful=careful)
+                outcomes = write(self._engine, batch, self._sql, self._bounds.terms, careful=careful)
             except SomeAreThere:
                 careful = True
             except (OperationalError, InterfaceError, PoolTimeout) as error:
@@ -159,19 +152,6 @@ class Writer:
             else:
                 self._settle(outcomes)
                 return
-
-    def _write(self, batch: list[Item], *, careful: bool) -> dict[Item, Outcome]:
-        """Charges alone by one statement, which is one way to the database and back; else a transaction takes four."""
-        plain = [item for item in batch if isinstance(item, Charging) and item.claim is None]
-        if careful or len(plain) < len(batch):
-            with self._engine.begin() as connection:
-                return write(connection, batch, self._sql, self._bounds.terms, careful=careful)
-        try:
-            with self._autocommit.begin() as connection:
-                write_new(connection, plain, self._sql)
-        except IntegrityError as error:
-            raise SomeAreThere from error
-        return dict.fromkeys(batch)
 
     def _after_silence(self, batch: list[Item], error: SQLAlchemyError) -> list[Item]:
         """Those of `batch` that are to be tried again, after a pause; the others are told."""
