@@ -176,3 +176,24 @@ async def test_what_was_charged_moves_from_the_log_into_the_file(tmp_path: Path)
         assert (tmp_path / "ledger.db-wal").stat().st_size < 32 << 20
     assert 500 < len(rows(f"sqlite:///{tmp_path}/copy.db")) <= 1000
     assert len(rows(url)) == 1000
+
+
+async def test_a_file_whose_answer_was_lost_is_looked_at_before_it_is_written_again(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    async with ledger_at(url) as ledger:
+        *_, inline = ledger._engines  # type: ignore[attr-defined]
+        execute = inline.dialect.do_execute
+        lost: list[str] = []
+
+        def execute_and_lose(cursor: object, statement: str, parameters: object, context: object = None) -> None:
+            execute(cursor, statement, parameters, context)
+            if statement.startswith("INSERT INTO charges") and not lost:
+                lost.append(statement)
+                raise sqlite3.OperationalError("disk I/O error")
+
+        inline.dialect.do_execute = execute_and_lose
+        await ledger.charge(charge("one"))
+        assert lost, "the event loop writes"
+        with pytest.raises(Conflict):
+            await ledger.charge(charge("one"))
+    assert [row.request_id for row in rows(url)] == ["one"]

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 
+import psycopg
 import pytest
 from sqlalchemy.exc import OperationalError
 
@@ -160,4 +161,24 @@ async def test_a_commit_whose_answer_was_lost_is_found_and_not_repeated(mortal: 
         await ledger.charge(charge("one"), claim, b"answer")
         assert lost
         assert await ledger.claim("ada", "key", "print") == Repeat(b"answer")
+    assert [row.request_id for row in rows(mortal.url)] == ["one"]
+
+
+async def test_a_charge_whose_answer_was_lost_is_found_and_not_repeated(mortal: PostgresProcess) -> None:
+    async with ledger_at(mortal.url) as ledger:
+        dialect = ledger._engines[0].dialect  # type: ignore[attr-defined]
+        execute = dialect.do_execute
+        lost: list[str] = []
+
+        def execute_and_lose(cursor: object, statement: str, parameters: object, context: object = None) -> None:
+            execute(cursor, statement, parameters, context)
+            if statement.startswith("INSERT INTO charges") and not lost:
+                lost.append(statement)
+                raise psycopg.OperationalError("the connection is lost")
+
+        dialect.do_execute = execute_and_lose
+        await ledger.charge(charge("one"))
+        assert lost
+        with pytest.raises(Conflict):
+            await ledger.charge(charge("one"))
     assert [row.request_id for row in rows(mortal.url)] == ["one"]
