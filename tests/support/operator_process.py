@@ -22,7 +22,7 @@ def kill(last: Callable[[], None] = lambda: None) -> None:
         last()
     finally:
         process.kill()
-    eventually(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    eventually(lambda: not _is_operator(process))
 
 
 @contextmanager
