@@ -113,13 +113,17 @@ async def connect(port: int) -> Caller:
 
 async def seconds_of(caller: Caller, sent: bytes) -> float:
     """Seconds of one request that must be answered with 200."""
-    done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    caller.on_answer = lambda _, status: done.set_result(status)
     began = time.perf_counter()
-    caller.ask(sent)
-    if (status := await done) != 200:
+    if (status := await _status_of(caller, sent)) != 200:
         raise NotMeasured(f"answered {status}")
     return time.perf_counter() - began
+
+
+async def _status_of(caller: Caller, sent: bytes) -> int:
+    done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    caller.on_answer = lambda _, status: done.set_result(status)
+    caller.ask(sent)
+    return await done
 
 
 async def rate(port: int, sent: bytes, callers: int, seconds: float) -> float:
@@ -169,11 +173,13 @@ class Arrivals:
 async def scheduled(port: int, sent: bytes, per_second: float, seconds: float, most: int) -> Arrivals:
     """Requests by the clock, evenly spaced, whoever waits; on at most `most` kept connections.
 
-    Whoever finds none idle waits for one, and that counts.
+    Whoever finds none idle waits for one, and that counts. Each has been used once before the clock runs, because a
+    server ends what was opened and never used.
     """
     clock = _Clock(sent, int(per_second * seconds), [await connect(port) for _ in range(most)])
     opened = list(clock.idle)
     for caller in opened:
+        await _status_of(caller, sent)
         caller.on_answer = clock.on_answer
     began = time.perf_counter()
     for number in range(clock.total):

@@ -79,7 +79,7 @@ async def test_who_waits_for_a_connection_has_it_counted() -> None:
 
 
 async def test_a_connection_that_ends_loses_its_request_and_those_after_it() -> None:
-    async with listening(OK, b"") as port:
+    async with listening(OK, OK, b"") as port:  # the first is to the request before the clock runs
         found = await scheduled(port, request("/"), 1000, 0.005, 1)
     assert (len(found.latencies), found.errors) == (1, [LOST] * 4)
 
