@@ -2,23 +2,29 @@
 
 from typing import Any, Final
 
+from easel_gateway.order import REPLAYED
+from easel_gateway.pricing import AMOUNT_HEADER, GENERATION_HEADER, PIXELS_HEADER, PRICE_HEADER
+from easel_gateway.serving import CHARGE_HEADER, STATE_HEADER, WAIT_HEADER
+from easel_http.image_headers import ADJUSTED, IGNORED, NSFW, SEED
+from easel_http.requests import REQUEST_HEADER
+
 _EXPOSED: Final = (
-    "Idempotent-Replayed",
+    REPLAYED,
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
-    "X-Easel-Adjusted",
-    "X-Easel-Amount",
-    "X-Easel-Charge",
-    "X-Easel-Ignored",
-    "X-Easel-Model-Generation",
-    "X-Easel-Model-State",
-    "X-Easel-Nsfw",
-    "X-Easel-Pixels",
-    "X-Easel-Price",
-    "X-Easel-Seed",
-    "X-Easel-Wait",
-    "X-Request-Id",
+    ADJUSTED,
+    AMOUNT_HEADER,
+    CHARGE_HEADER,
+    IGNORED,
+    GENERATION_HEADER,
+    STATE_HEADER,
+    NSFW,
+    PIXELS_HEADER,
+    PRICE_HEADER,
+    SEED,
+    WAIT_HEADER,
+    REQUEST_HEADER,
     "X-Should-Retry",
 )
 _SECONDS: Final = 600

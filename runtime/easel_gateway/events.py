@@ -40,8 +40,6 @@ Work = Callable[["Untold"], Awaitable[tuple[Json, Mapping[str, str]]]]
 def wants_events(request: Request) -> bool:
     """Whether the caller likes events better than the plain answer."""
     accept = ",".join(request.headers.getlist("accept"))
-    if "text/" not in accept.lower():  # */* likes the plain answer as much, and is what nearly all send
-        return False
     return preferred(accept, ["application/json", EVENTS]) == EVENTS
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 def preferred(accept: str, offers: Sequence[str]) -> str:
     """The media type of `offers` that `accept` likes best; of equals, and if it likes none, the first one."""
+    if accept == "*/*":  # what nearly all clients send
+        return offers[0]
     ranges = [_range(part) for part in accept.split(",") if part.strip()]
     if not ranges:
         return offers[0]

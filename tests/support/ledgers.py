@@ -69,6 +69,21 @@ async def ledger_at(url: str, **bounds: Any) -> AsyncIterator[Ledger]:
         await ledger.close()
 
 
+def lose_one_answer(engine: sqlalchemy.Engine, error: Exception) -> list[str]:
+    """The next charges that go through `engine` are written, and then `error` is raised; the list has what was lost."""
+    execute = engine.dialect.do_execute
+    lost: list[str] = []
+
+    def execute_and_lose(cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        execute(cursor, statement, parameters, context)
+        if statement.startswith("INSERT INTO charges") and not lost:
+            lost.append(statement)
+            raise error
+
+    engine.dialect.do_execute = execute_and_lose  # type: ignore[method-assign]
+    return lost
+
+
 def rows(url: str, statement: str = "SELECT * FROM charges") -> list[Any]:
     """What SQL says, and not the ledger."""
     engine = sqlalchemy.create_engine(url)

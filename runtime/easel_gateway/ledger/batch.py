@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
@@ -55,6 +55,11 @@ class Releasing(Item):
     claim: Claim
 
 
+def is_plain(item: Item) -> TypeGuard[Charging]:
+    """Whether `item` is a charge without a claim, which one statement can write."""
+    return isinstance(item, Charging) and item.claim is None
+
+
 Outcome = Claim | Repeat | Conflict | InvalidForm | None
 """Of an item: what its future gets."""
 
@@ -89,7 +94,7 @@ def write(
     Raises:
         SomeAreThere: not `careful`, and it has to be, or another writer came between; begin again.
     """
-    plain = [item for item in items if isinstance(item, Charging) and item.claim is None]
+    plain = [item for item in items if is_plain(item)]
     if careful or len(plain) < len(items):
         with engine.begin() as connection:
             return _write(connection, items, sql, terms, careful=careful)

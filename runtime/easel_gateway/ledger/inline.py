@@ -13,14 +13,13 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
 from easel_gateway.ledger.batch import Charging, write_new
+from easel_gateway.ledger.pacing import Pacing
 from easel_gateway.ledger.statements import Statements
 from easel_gateway.quickness import Quickness
 
 _QUICK_SECONDS: Final = 0.005
-_SHARE: Final = 0.1
-"""Of the event loop's time, what this takes as long as that delays nobody by more than..."""
 _PACE_SECONDS: Final = 0.005
-"""... this. A charge that comes alone is written at once; of 3,000 a second, one transaction serves several."""
+"""Longest time between two transactions: of 3,000 charges a second, one serves several."""
 _MOST_AT_ONCE: Final = 200
 """Charges in one transaction: some milliseconds."""
 _FRAMES: Final = 4000
@@ -40,10 +39,12 @@ class Inline:
         self._loop = asyncio.get_running_loop()
         self._quickness = Quickness(_QUICK_SECONDS)
         self._waiting: list[Charging] = []
-        self._next_time = 0.0
+        self._pacing = Pacing(_PACE_SECONDS)
         self._frames = 0
 
-    def __len__(self) -> int:
+    @property
+    def waiting(self) -> int:
+        """Charges that are to be written soon."""
         return len(self._waiting)
 
     def put(self, item: Charging) -> None:
@@ -58,36 +59,35 @@ class Inline:
         return taken
 
     def _call_later(self) -> None:
-        self._loop.call_later(max(0.0, self._next_time - time.monotonic()), self._flush)
+        self._loop.call_later(max(0.0, self._pacing.pause), self._flush)
 
     def _flush(self) -> None:
         batch, self._waiting = self._waiting[:_MOST_AT_ONCE], self._waiting[_MOST_AT_ONCE:]
-        if batch:
-            self._write(batch)
+        if batch and not self._wrote(batch):
+            self._hand_over(batch)
         if self._waiting:
             self._call_later()
 
-    def _write(self, batch: list[Charging]) -> None:
+    def _wrote(self, batch: list[Charging]) -> bool:
+        """Whether all of `batch` is written, and told of; else it is for the thread."""
         if self._frames >= _FRAMES or not self._quickness.holds:
             self._frames = 0
-            self._hand_over(batch)
-            return
+            return False
         began = time.monotonic()
         try:
             with self._engine.begin() as connection:
                 write_new(connection, batch, self._sql)
         except IntegrityError:  # one of them is there already, and none was written
-            self._hand_over(batch)
-            return
+            return False
         except Exception:  # locked, or worse: the thread will meet it again, and has the time to deal with it
             for item in batch:
                 item.tried = True
-            self._hand_over(batch)
-            return
+            return False
         took = time.monotonic() - began
         self._quickness.took(took)
-        self._next_time = began + min(_PACE_SECONDS, took / _SHARE)
+        self._pacing.took(began, took)
         self._frames += len(batch) + _FRAMES_EACH_TIME
         for item in batch:
             if not item.future.done():
                 item.future.set_result(None)
+        return True

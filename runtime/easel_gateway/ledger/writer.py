@@ -18,18 +18,27 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from easel_gateway.ledger import Claim
-from easel_gateway.ledger.batch import Charging, Claiming, Item, Outcome, Releasing, SomeAreThere, Terms, write
+from easel_gateway.ledger.batch import (
+    Charging,
+    Claiming,
+    Item,
+    Outcome,
+    Releasing,
+    SomeAreThere,
+    Terms,
+    is_plain,
+    write,
+)
 from easel_gateway.ledger.inline import Inline
+from easel_gateway.ledger.pacing import Pacing
 from easel_gateway.ledger.statements import statements_for
 from easel_gateway.ledger.turns import Turns
 from easel_http.errors import Unavailable
 
 _log = logging.getLogger(__name__)
 _MOST_AT_ONCE: Final = 500
-_SHARE: Final = 0.1
-"""Of a core, what the thread takes as long as that delays nobody by more than..."""
 _PACE_SECONDS: Final = 0.01
-"""... this. A charge that comes alone is written at once; of 2,000 a second, one transaction serves a dozen."""
+"""Longest time between two transactions: of 2,000 charges a second, one serves a dozen."""
 _AGAIN_SECONDS: Final = 0.1
 """Until a database that did not answer is asked again."""
 _SWEEP_SECONDS: Final = 60.0
@@ -67,7 +76,7 @@ class Writer:
         self._never = threading.Event()
         self._held: dict[str, Claim] = {}
         """By token, the claims of this process, which are to be renewed; only the thread knows them."""
-        self._next_time = 0.0
+        self._pacing = Pacing(_PACE_SECONDS)
         self._renewed = self._swept = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
@@ -87,10 +96,11 @@ class Writer:
         """
         if self._stopping.is_set():
             raise Unavailable("the ledger is closed", retry_after=_RETRY_AFTER)
-        if len(self._waiting) + len(self._inline or ()) >= self._bounds.queue:
+        waiting = len(self._waiting) + (0 if self._inline is None else self._inline.waiting)
+        if waiting >= self._bounds.queue:
             raise Unavailable("too many requests wait for the ledger", retry_after=_RETRY_AFTER)
         inline = None if self._turns.waiting else self._inline
-        if inline is not None and isinstance(item, Charging) and item.claim is None:
+        if inline is not None and is_plain(item):
             inline.put(item)
         else:
             self._hand_over([item])
@@ -123,7 +133,7 @@ class Writer:
             began, used = time.monotonic(), time.thread_time()
             self._commit(batch)
             self._look_after_claims()
-            self._next_time = began + min(_PACE_SECONDS, (time.thread_time() - used) / _SHARE)
+            self._pacing.took(began, time.thread_time() - used)
 
     def _next(self) -> list[Item]:
         """What waits, after a pause since the last time; nothing after some seconds of nothing, or at the end."""
@@ -132,7 +142,7 @@ class Writer:
                 self._idle = True
                 self._wake.wait(self._bounds.terms.claim_seconds / 6)
                 self._idle = False
-        pause = self._next_time - time.monotonic()
+        pause = self._pacing.pause
         if self._waiting and pause > 0:
             self._stopping.wait(pause)
         return [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_AT_ONCE))]

@@ -1,7 +1,7 @@
 // The key of a request (Idempotency-Key): who asks again because the answer was lost gets that answer, and pays once.
 
 /** A key that nobody else has. */
-export function newKey() {
+function newKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 

@@ -12,7 +12,7 @@ from easel_crds.money import Price
 from easel_gateway.ledger import ANSWER_BYTES, Ledger, LedgerError, Query
 from easel_gateway.ledger.sql import open_ledger
 from easel_http.errors import Conflict, Unavailable
-from support.ledgers import NOON, charge, ledger_at, rows
+from support.ledgers import NOON, charge, ledger_at, lose_one_answer, rows
 
 
 async def test_a_charge_is_a_row_with_all_that_it_said(ledger: Ledger, url: str) -> None:
@@ -182,16 +182,7 @@ async def test_a_file_whose_answer_was_lost_is_looked_at_before_it_is_written_ag
     url = f"sqlite:///{tmp_path}/ledger.db"
     async with ledger_at(url) as ledger:
         *_, inline = ledger._engines  # type: ignore[attr-defined]
-        execute = inline.dialect.do_execute
-        lost: list[str] = []
-
-        def execute_and_lose(cursor: object, statement: str, parameters: object, context: object = None) -> None:
-            execute(cursor, statement, parameters, context)
-            if statement.startswith("INSERT INTO charges") and not lost:
-                lost.append(statement)
-                raise sqlite3.OperationalError("disk I/O error")
-
-        inline.dialect.do_execute = execute_and_lose
+        lost = lose_one_answer(inline, sqlite3.OperationalError("disk I/O error"))
         await ledger.charge(charge("one"))
         assert lost, "the event loop writes"
         with pytest.raises(Conflict):

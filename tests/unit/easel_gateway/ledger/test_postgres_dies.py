@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from easel_gateway.ledger import Claim, Ledger, Repeat
 from easel_http.errors import ApiError, Conflict, Unavailable
-from support.ledgers import NOON, charge, ledger_at, rows
+from support.ledgers import NOON, charge, ledger_at, lose_one_answer, rows
 from support.postgres_process import PostgresProcess
 
 
@@ -166,17 +166,8 @@ async def test_a_commit_whose_answer_was_lost_is_found_and_not_repeated(mortal: 
 
 async def test_a_charge_whose_answer_was_lost_is_found_and_not_repeated(mortal: PostgresProcess) -> None:
     async with ledger_at(mortal.url) as ledger:
-        dialect = ledger._engines[0].dialect  # type: ignore[attr-defined]
-        execute = dialect.do_execute
-        lost: list[str] = []
-
-        def execute_and_lose(cursor: object, statement: str, parameters: object, context: object = None) -> None:
-            execute(cursor, statement, parameters, context)
-            if statement.startswith("INSERT INTO charges") and not lost:
-                lost.append(statement)
-                raise psycopg.OperationalError("the connection is lost")
-
-        dialect.do_execute = execute_and_lose
+        writing = ledger._engines[0]  # type: ignore[attr-defined]
+        lost = lose_one_answer(writing, psycopg.OperationalError("the connection is lost"))
         await ledger.charge(charge("one"))
         assert lost
         with pytest.raises(Conflict):
